@@ -1,0 +1,217 @@
+"""The kernel's state: named tables of int64, allocated once a run, passed to every compiled function as one struct `k`.
+
+Tables are reserved at the size of the machine and committed by the host only where they are touched: an untouched frame, VMA or
+page-table entry is all zero and costs nothing, so a 1 TiB machine boots at once.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmsim.struct.costs import NR_COSTS
+from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, PATTERN_COLUMNS
+from vmsim.struct.jit import JIT
+from vmsim.struct.ledger import NR_LEDGER
+from vmsim.struct.pages import FRAME_COLUMNS, ZONE_COLUMNS
+from vmsim.struct.tasks import ACCESS_BUFFER, NR_KINDS, NR_REGISTERS, NR_RLIMITS, TASK_COLUMNS
+from vmsim.struct.vmas import INDEX_COLUMNS, INDEX_FANOUT, MM_COLUMNS, VMA_COLUMNS
+from vmsim.struct.vmstat import NR_VMSTAT
+
+CODE_COLUMNS = 12
+NR_BIOS = 16384
+TLB_COLUMNS = 8192  # entries of both TLBs of a CPU, at most
+PWC_COLUMNS = 512
+HIST_SUB_BITS = 7  # 128 buckets an octave: 0.8 % wide
+HIST_BUCKETS = (50 - HIST_SUB_BITS) << HIST_SUB_BITS
+
+# Scalars of `sc`.
+SC_VMA_NEXT = 0  # first VMA row never used
+SC_VMA_FREE = 1  # head of the free rows, linked by V_NEXT
+SC_INDEX_NEXT = 2
+SC_INDEX_FREE = 3
+SC_MM_NEXT = 4
+SC_ANON_VMA_NEXT = 5
+SC_PT_NEXT = 6  # first slot of `pt` never used
+SC_CHAIN_NEXT = 7
+SC_CHAIN_FREE = 8
+SC_NR_ZONES = 9
+SC_NR_FRAMES = 10  # frames of the machine; LRU sentinels follow
+SC_BIO_NEXT = 11  # where the search for a free bio begins
+SC_NR_NEW_BIOS = 12
+SC_CPU = 13  # CPU and task of the current slice
+SC_TASK = 14
+SC_NOW = 15  # simulated time at the slice's start
+SC_FAULT_VPN = 16  # the access that the MMU could not complete
+SC_FAULT_WRITE = 17
+SC_COMMITTED = 18  # vm_committed_as, pages
+SC_BIO_PAGES_NEXT = 19
+SC_FILE_NEXT = 20
+SC_PCACHE_NEXT = 21
+SC_INDEX_DEPTH = 22  # levels of the VMA index
+SC_PT_FREE = 23  # heads of free tables by level, 8 slots
+SC_NR_CPUS = 31
+SC_TOTALRAM = 32
+SC_DEADLINE = 33  # CPU time that the slice may use, ns
+SC_PHASE_MARK = 34
+SC_ASID_NEXT = 35
+SC_NR_TASKS = 36
+SC_ANON_VMA_FREE = 37
+NR_SCALARS = 64
+
+# Geometry of page tables and TLBs, `geo`.
+G_PAGE_SHIFT = 0
+G_LEVELS = 1
+G_BITS = 2  # index bits, top level first, up to 6
+G_SHIFT = 8  # shift of each level's index within the vpn
+G_TASK_PAGES = 14  # TASK_SIZE in pages
+G_ASIDS = 15  # 0: every switch of address spaces flushes the TLB
+G_L1_SETS = 16
+G_L1_WAYS = 17
+G_L2_SETS = 18  # 0: no second level
+G_L2_WAYS = 19
+G_PWC_SETS = 20  # page-walk cache of each upper level: sets, ways; sets 0: none
+G_PWC_WAYS = 21
+G_HW_YOUNG = 22  # the MMU sets the accessed bit itself
+G_HW_DIRTY = 23
+G_SOFTWARE_REFILL = 24
+G_FLUSH_CEILING = 25  # pages flushed one by one before the whole TLB is
+G_PTE_BYTES = 26
+G_BROADCAST_FLUSH = 27  # remote TLBs are flushed by an instruction, without IPIs
+NR_GEOMETRY = 32
+
+# Kernel settings, `sysctl`.
+SYS_MAX_MAP_COUNT = 0
+SYS_FAULT_AROUND_PAGES = 1
+SYS_OVERCOMMIT_MEMORY = 2
+SYS_OVERCOMMIT_RATIO = 3
+SYS_OVERCOMMIT_KBYTES = 4
+SYS_SWAPPINESS = 5
+SYS_PAGE_CLUSTER = 6
+SYS_MIN_FREE_KBYTES = 7
+SYS_MMAP_MIN_ADDR = 8
+SYS_ADMIN_RESERVE_KBYTES = 9
+SYS_USER_RESERVE_KBYTES = 10
+SYS_STACK_GUARD_PAGES = 11
+NR_SYSCTL = 32
+
+# Each table's name: the bits of its integers, and its columns (0: it is a single row).
+TABLES: dict[str, tuple[int, int]] = {
+    "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "chain": (64, 2),
+    "vma": (64, VMA_COLUMNS), "vma_mm": (64, 0), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 2),
+    "mm": (64, MM_COLUMNS), "pt": (64, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0), "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
+    "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
+    "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),
+    "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0), "rule": (64, 0),
+    "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "tlb_victim": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
+    "pwc_victim": (64, PWC_COLUMNS), "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0),
+}  # fmt: skip
+
+
+_HUGE = 32 << 20
+
+
+def reserve(shape: tuple[int, ...], dtype: str = "int64") -> NDArray[Any]:
+    """A zeroed table whose memory the host commits only where it is touched (an anonymous mapping without reservation)."""
+    nbytes = max(int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, 1)
+    if nbytes < 1 << 20:
+        return np.zeros(shape, dtype)
+    noreserve = getattr(mmap, "MAP_NORESERVE", 0x4000)
+    area = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | noreserve)
+    if nbytes >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        area.madvise(mmap.MADV_HUGEPAGE)  # random rows of a big table would else miss the host's TLB as well
+    return np.frombuffer(area, dtype, int(np.prod(shape, dtype=np.int64))).reshape(shape)
+
+
+if JIT:
+    from vmsim.struct.table import RowType, StateType, TableType
+
+    class State:
+        """`k` as Python holds it: the address of the block of the tables' addresses."""
+
+        _numba_type_ = StateType(
+            {name: TableType(columns, bits) if columns else RowType(bits) for name, (bits, columns) in TABLES.items()}
+        )
+
+        def __init__(self, tables: dict[str, NDArray[Any]]) -> None:
+            self._block = np.array([tables[name].ctypes.data for name in TABLES], np.int64)
+            self.address = self._block.ctypes.data
+
+else:
+
+    class State:  # type: ignore[no-redef]
+        """`k` without compilation: the tables as attributes."""
+
+        def __init__(self, tables: dict[str, NDArray[Any]]) -> None:
+            self.__dict__.update(tables)
+
+
+class Kernel:
+    """All tables of one simulated machine, by name, and `k`, the struct of them that compiled functions take.
+
+    Parameters: numbers of rows. `frames` includes frame 0 (the zero page) and excludes the LRU sentinels.
+    """
+
+    frame: NDArray[np.int64]
+    zone: NDArray[np.int64]
+    free_stack: NDArray[np.int64]
+    chain: NDArray[np.int64]
+    vma: NDArray[np.int64]
+    vma_mm: NDArray[np.int64]
+    vindex: NDArray[np.int64]
+    vchild: NDArray[np.int32]
+    anon_vma: NDArray[np.int64]
+    mm: NDArray[np.int64]
+    pt: NDArray[np.int64]
+    file: NDArray[np.int64]
+    pcache: NDArray[np.int64]
+    bio: NDArray[np.int64]
+    bio_page: NDArray[np.int64]
+    task: NDArray[np.int64]
+    reg: NDArray[np.int64]
+    rlim: NDArray[np.int64]
+    code: NDArray[np.int64]
+    abuf: NDArray[np.int64]
+    pattern: NDArray[np.int64]
+    pattern_table: NDArray[np.int64]
+    led: NDArray[np.int64]
+    cpu_led: NDArray[np.int64]
+    task_led: NDArray[np.int64]
+    vmstat: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    sysctl: NDArray[np.int64]
+    rule: NDArray[np.int64]
+    geo: NDArray[np.int64]
+    tlb_tag: NDArray[np.int64]
+    tlb_victim: NDArray[np.int64]
+    pwc_tag: NDArray[np.int64]
+    pwc_victim: NDArray[np.int64]
+    tlb_stat: NDArray[np.int64]
+    hist: NDArray[np.int64]
+    sc: NDArray[np.int64]
+
+    def __init__(self, rows: dict[str, int]) -> None:
+        for name, (bits, columns) in TABLES.items():
+            setattr(self, name, reserve((rows[name], columns) if columns else (rows[name],), f"int{bits}"))
+        self.k = State({name: getattr(self, name) for name in TABLES})
+
+
+def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int) -> dict[str, int]:
+    """Rows of all tables for a machine of so many frames, CPUs, tasks, page-cache slots, instructions and patterns.
+
+    Tables that grow with use (VMAs, page tables) are reserved for the worst case that the frames allow.
+    """
+    vmas = min(1 << 27, 4 * frames + (1 << 20))
+    rows = {
+        "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas, "vma_mm": vmas,
+        "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
+        "file": 4096, "pcache": pcache + (1 << 22), "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
+        "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
+        "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
+        "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "tlb_victim": cpus, "pwc_tag": cpus, "pwc_victim": cpus, "tlb_stat": cpus,
+        "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4,
+    }  # fmt: skip
+    return rows

@@ -1,0 +1,75 @@
+"""Page frames (`struct page`), page-table entries, and the LRU lists that frames hang on."""
+
+# Columns of `frame`, one row per page frame number (pfn).  Row 0 is the zero page; all columns are zero on a free frame.
+P_FLAGS = 0  # PG_* bits
+P_MAPCOUNT = 1  # page-table entries that map this frame
+P_PREV = 2  # neighbours on an LRU list (pfn, or a list's sentinel row)
+P_NEXT = 3
+P_MAPPING = 4  # anon_vma id (> 0), -(file id) - 1 for the page cache, 0 for neither
+P_INDEX = 5  # page offset in the file, or the anonymous page's linear index
+P_RMAP = 6  # mapcount 1: RMAP of its only mapping; more: -(chain head) - 1
+P_PRIVATE = 7  # swap entry + 1 while in the swap cache, order or owner for kernel pages
+FRAME_COLUMNS = 8
+
+PG_INUSE = 1
+PG_LOCKED = 2
+PG_UPTODATE = 4
+PG_REFERENCED = 8
+PG_DIRTY = 16
+PG_LRU = 32
+PG_ACTIVE = 64
+PG_MLOCKED = 128
+PG_UNEVICTABLE = 256
+PG_READAHEAD = 512
+PG_WRITEBACK = 1024
+PG_RECLAIM = 2048
+PG_SWAPBACKED = 4096
+PG_SWAPCACHE = 8192
+PG_TABLE = 16384
+PG_RESERVED = 32768
+PG_ANON = 65536
+PG_ERROR = 131072
+PG_ACTIVE_QUEUED = 262144  # waits in a pagevec with the active flag
+
+# A page-table entry is an int64: bits below, frame number (or swap slot) from bit PTE_SHIFT up; 0 is an empty entry.
+PTE_PRESENT = 1
+PTE_WRITE = 2
+PTE_YOUNG = 4
+PTE_DIRTY = 8
+PTE_PROTNONE = 16  # resident, but the VMA allows no access
+PTE_ZERO = 32  # maps the zero page
+PTE_SWAP = 64  # not present: the rest is a swap entry
+PTE_SHIFT = 12
+
+ZERO_PFN = 0
+
+# LRU lists, five a zone, in the kernel's order (enum lru_list).
+LRU_INACTIVE_ANON = 0
+LRU_ACTIVE_ANON = 1
+LRU_INACTIVE_FILE = 2
+LRU_ACTIVE_FILE = 3
+LRU_UNEVICTABLE = 4
+NR_LRU_LISTS = 5
+
+# A reverse mapping packs the address space and the virtual page: mm << RMAP_SHIFT | vpn.
+RMAP_SHIFT = 44
+
+# Columns of `zone`.
+Z_START_PFN = 0  # first frame
+Z_END_PFN = 1  # one past the last
+Z_MANAGED = 2
+Z_FREE = 3
+Z_MIN = 4
+Z_LOW = 5
+Z_HIGH = 6
+Z_NEXT_NEW = 7  # frames from here up were never handed out
+Z_NR_STACK = 8  # freed frames on the zone's free stack
+Z_PRESENT = 9
+Z_BATCH = 10
+Z_PCP_HIGH = 11
+Z_LRU = 12  # five list lengths, in pages
+Z_RESERVE = 20  # lowmem_reserve against classes 0..3
+Z_PAGES_SCANNED = 24
+Z_INACTIVE_AGE = 25
+Z_FLAGS = 26
+ZONE_COLUMNS = 32

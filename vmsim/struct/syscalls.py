@@ -1,0 +1,21 @@
+"""The system calls that programs can make, numbered for vmsim's own instructions (architectures number them differently)."""
+
+SYSCALL_NAMES = (
+    "mmap", "munmap", "mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise", "msync", "mincore", "mremap",
+    "brk", "setrlimit", "fork", "exit", "wait", "getpid", "read", "write", "ftruncate", "fadvise", "fsync", "sysctl",
+)  # fmt: skip
+
+SYS_MMAP = SYSCALL_NAMES.index("mmap")
+SYS_MUNMAP = SYSCALL_NAMES.index("munmap")
+SYS_MPROTECT = SYSCALL_NAMES.index("mprotect")
+SYS_MLOCK = SYSCALL_NAMES.index("mlock")
+SYS_MLOCK2 = SYSCALL_NAMES.index("mlock2")
+SYS_MUNLOCK = SYSCALL_NAMES.index("munlock")
+SYS_MLOCKALL = SYSCALL_NAMES.index("mlockall")
+SYS_MUNLOCKALL = SYSCALL_NAMES.index("munlockall")
+SYS_MADVISE = SYSCALL_NAMES.index("madvise")
+SYS_MSYNC = SYSCALL_NAMES.index("msync")
+SYS_MINCORE = SYSCALL_NAMES.index("mincore")
+SYS_MREMAP = SYSCALL_NAMES.index("mremap")
+SYS_BRK = SYSCALL_NAMES.index("brk")
+SYS_SETRLIMIT = SYSCALL_NAMES.index("setrlimit")

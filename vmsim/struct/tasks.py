@@ -1,0 +1,107 @@
+"""Tasks (`task_struct`), what they wait for, and the program that each runs."""
+
+# Columns of `task`; tid 0 is the idle task.
+T_STATE = 0
+T_MM = 1
+T_PC = 2  # next instruction in `code`
+T_CPU = 3
+T_WAIT = 4  # WAIT_*: what the kernel sleeps for
+T_WAIT_ARG = 5
+T_MIN_FLT = 6
+T_MAJ_FLT = 7
+T_NSIGNALS = 8
+T_NSYSCALLS = 9
+T_ACCESSES = 10
+T_NVCSW = 11
+T_NIVCSW = 12
+T_CAPS = 13  # CAP_* bits
+T_SEGV_PC = 14  # handler programs, -1: default action
+T_BUS_PC = 15
+T_SEGV_REG = 16  # register that gets si_addr
+T_BUS_REG = 17
+T_SAVED_PC = 18  # interrupted instruction while a handler runs, -1 outside
+T_SI_CODE = 19
+T_SI_ADDR = 20
+T_EXIT = 21  # 0 running or exited; else EXIT_*
+T_STOP_NR = 22  # system call that ended the program
+T_STOP_ERRNO = 23
+T_STOP_PC = 24
+T_STAGE = 25  # restart point of the system call in progress, 0 at its start
+T_STAGE_ARG = 26
+T_STAGE_ARG2 = 27
+T_FAULT_TRIED = 28  # the fault in progress has waited once (FAULT_FLAG_TRIED)
+T_FAULT_MAJOR = 29
+T_ACC_LEFT = 30  # accesses of the current burst not begun, -1 before it
+T_ACC_PENDING = 31  # access in progress: vpn << 1 | write, -1 if none
+T_ACC_BEGAN = 32  # when it began: task's CPU and wait time so far, ns
+T_ACC_KIND = 33  # worst that happened to it: KIND_*
+T_BUF_POS = 34
+T_BUF_LEN = 35
+T_PHASE = 36
+T_SYS_CALL = 37  # system call in progress, -1 if none
+T_START_NS = 38
+T_TGID = 39
+T_PARENT = 40
+T_OOM_ADJ = 41
+T_SLEPT_NS = 42  # time since the access in progress began that the task did not run, ns
+T_SIG = 43  # signal that ended the task
+T_UID = 44
+T_NOHUGE = 45
+T_SAVED_POS = 46  # the interrupted burst while a handler runs
+T_SAVED_LEN = 47
+T_SAVED_KIND = 48
+T_SAVED_BEGAN = 49
+T_VMAS = 50  # of its address space when the task ended
+T_LOCKED = 51
+T_RSS = 52
+T_PTES = 53
+T_TOTAL_VM = 54
+T_SAVED_LEFT = 56
+TASK_COLUMNS = 64
+
+TASK_NONE = 0
+TASK_RUNNABLE = 1
+TASK_BLOCKED = 2
+TASK_DEAD = 3
+
+WAIT_NONE = 0
+WAIT_PAGE = 1  # a locked page's I/O; argument pfn
+WAIT_TIMER = 2  # argument ns
+WAIT_MEMORY = 3
+WAIT_TASK = 4
+WAIT_WRITEBACK = 5
+WAIT_THROTTLE = 6
+
+EXIT_DONE = 1
+EXIT_SYSCALL = 2  # a system call failed that the program expects to succeed
+EXIT_SIGNAL = 3  # killed by a signal
+
+# Why a slice ended.
+SLICE_BUDGET = 0
+SLICE_BLOCKED = 1
+SLICE_IO = 2  # requests were submitted: start them now, then go on
+SLICE_EXIT = 3
+SLICE_PHASE = 4
+
+CAP_IPC_LOCK = 1
+CAP_SYS_RESOURCE = 2
+CAP_SYS_ADMIN = 4
+CAP_SYS_NICE = 8
+CAP_SYS_RAWIO = 16
+
+KIND_TLB_HIT = 0
+KIND_WALK = 1
+KIND_MINOR = 2
+KIND_MAJOR = 3
+NR_KINDS = 4
+KIND_NAMES = ("tlb_hit", "walk", "minor", "major")
+
+NR_REGISTERS = 64
+ACCESS_BUFFER = 1024  # accesses drawn at a time
+
+RLIM_INFINITY = (1 << 63) - 1
+RLIMIT_DATA = 2
+RLIMIT_STACK = 3
+RLIMIT_MEMLOCK = 8
+RLIMIT_AS = 9
+NR_RLIMITS = 16

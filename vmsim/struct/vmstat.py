@@ -1,0 +1,54 @@
+"""The counters of /proc/vmstat, in the kernel's order (mm/vmstat.c of v4.4: vmstat_text), as indexes of `vmstat`."""
+
+VMSTAT_NAMES = (
+    "nr_free_pages", "nr_alloc_batch", "nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable",
+    "nr_mlock", "nr_anon_pages", "nr_mapped", "nr_file_pages", "nr_dirty", "nr_writeback", "nr_slab_reclaimable",
+    "nr_slab_unreclaimable", "nr_page_table_pages", "nr_kernel_stack", "nr_unstable", "nr_bounce", "nr_vmscan_write",
+    "nr_vmscan_immediate_reclaim", "nr_writeback_temp", "nr_isolated_anon", "nr_isolated_file", "nr_shmem", "nr_dirtied",
+    "nr_written", "nr_pages_scanned", "workingset_refault", "workingset_activate", "workingset_nodereclaim",
+    "nr_anon_transparent_hugepages", "nr_free_cma", "nr_dirty_threshold", "nr_dirty_background_threshold",
+    "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree",
+    "pgactivate", "pgdeactivate", "pgfault", "pgmajfault", "pgrefill_dma", "pgrefill_dma32", "pgrefill_normal", "pgrefill_movable",
+    "pgsteal_kswapd_dma", "pgsteal_kswapd_dma32", "pgsteal_kswapd_normal", "pgsteal_kswapd_movable", "pgsteal_direct_dma",
+    "pgsteal_direct_dma32", "pgsteal_direct_normal", "pgsteal_direct_movable", "pgscan_kswapd_dma", "pgscan_kswapd_dma32",
+    "pgscan_kswapd_normal", "pgscan_kswapd_movable", "pgscan_direct_dma", "pgscan_direct_dma32", "pgscan_direct_normal",
+    "pgscan_direct_movable", "pgscan_direct_throttle", "pginodesteal", "slabs_scanned", "kswapd_inodesteal",
+    "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "pageoutrun", "allocstall", "pgrotated", "drop_pagecache",
+    "drop_slab", "pgmigrate_success", "pgmigrate_fail", "compact_migrate_scanned", "compact_free_scanned", "compact_isolated",
+    "compact_stall", "compact_fail", "compact_success", "unevictable_pgs_culled", "unevictable_pgs_scanned",
+    "unevictable_pgs_rescued", "unevictable_pgs_mlocked", "unevictable_pgs_munlocked", "unevictable_pgs_cleared",
+    "unevictable_pgs_stranded", "thp_fault_alloc", "thp_fault_fallback", "thp_collapse_alloc", "thp_collapse_alloc_failed",
+    "thp_split", "thp_zero_page_alloc", "thp_zero_page_alloc_failed",
+)  # fmt: skip
+NR_VMSTAT = len(VMSTAT_NAMES)
+
+
+def _index(name: str) -> int:
+    return VMSTAT_NAMES.index(name)
+
+
+NR_FREE_PAGES = _index("nr_free_pages")
+NR_LRU_BASE = _index("nr_inactive_anon")
+NR_UNEVICTABLE = _index("nr_unevictable")
+NR_MLOCK = _index("nr_mlock")
+NR_ANON_PAGES = _index("nr_anon_pages")
+NR_FILE_MAPPED = _index("nr_mapped")
+NR_FILE_PAGES = _index("nr_file_pages")
+NR_FILE_DIRTY = _index("nr_dirty")
+NR_PAGETABLE = _index("nr_page_table_pages")
+NR_SHMEM = _index("nr_shmem")
+NR_DIRTIED = _index("nr_dirtied")
+PGPGIN = _index("pgpgin")
+PGPGOUT = _index("pgpgout")
+PGALLOC_DMA = _index("pgalloc_dma")
+PGFREE = _index("pgfree")
+PGACTIVATE = _index("pgactivate")
+PGDEACTIVATE = _index("pgdeactivate")
+PGFAULT = _index("pgfault")
+PGMAJFAULT = _index("pgmajfault")
+UNEVICTABLE_PGCULLED = _index("unevictable_pgs_culled")
+UNEVICTABLE_PGRESCUED = _index("unevictable_pgs_rescued")
+UNEVICTABLE_PGMLOCKED = _index("unevictable_pgs_mlocked")
+UNEVICTABLE_PGMUNLOCKED = _index("unevictable_pgs_munlocked")
+UNEVICTABLE_PGCLEARED = _index("unevictable_pgs_cleared")
+UNEVICTABLE_PGSTRANDED = _index("unevictable_pgs_stranded")
