@@ -1,0 +1,94 @@
+"""The kernel: its version and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from vmsim.spec.flags import shown
+from vmsim.spec.kernels import KERNEL_LINES, kernel_line
+from vmsim.spec.model import SpecModel
+from vmsim.spec.sysctl import DEFAULTS, SYSCTLS, SysctlValue, parse_sysctl
+from vmsim.spec.values import Checked, mapping, read_entries, size_of
+from vmsim.struct.rules import RULE_NAMES
+from vmsim.units import KIB, MIB
+
+
+def _read_version(given: object) -> str:
+    version = str(given) if isinstance(given, (str, int)) and not isinstance(given, bool) else ""
+    kernel_line(version[:100])
+    return version.strip()
+
+
+def _sysctl_schema() -> dict[str, Any]:
+    properties = {
+        name: {"description": sysctl.what, **({} if sysctl.default is None else {"default": sysctl.default})}
+        for name, sysctl in SYSCTLS.items()
+    }
+    return {"title": "sysctls", "type": ["object", "null"], "properties": properties, "additionalProperties": False}
+
+
+def _dump_sysctl(values: Mapping[str, SysctlValue]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+Version = Annotated[str, Checked(_read_version, {"title": "a kernel version", "type": ["string", "number"]})]
+Sysctls = Annotated[
+    Mapping[str, SysctlValue], Checked(lambda given: mapping(given, "sysctl"), _sysctl_schema(), _dump_sysctl)
+]
+
+
+def _read_switch(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise ValueError(f"expected true or false, got {shown(given)}")
+    return given
+
+
+def _read_rules(given: object) -> dict[str, bool]:
+    return read_entries(given, "kernel rule", RULE_NAMES, _read_switch)
+
+
+_RULES_SCHEMA = {
+    "title": "kernel rules", "type": ["object", "null"], "additionalProperties": False,
+    "properties": {name: {"type": "boolean"} for name in RULE_NAMES},
+}  # fmt: skip
+Rules = Annotated[Mapping[str, bool], Checked(_read_rules, _RULES_SCHEMA)]
+
+
+class KernelSpec(SpecModel):
+    """The kernel that the machine runs."""
+
+    version: Version = Field(
+        default="4.4", description=f"release: {', '.join(KERNEL_LINES)}, or one of their updates such as 4.4.1"
+    )
+    sysctl: Sysctls = Field(
+        default_factory=lambda: dict(DEFAULTS),
+        description="settings by their own names; those left out keep the kernel's default",
+    )
+    fault_around_bytes: Annotated[int, size_of(4 * KIB, 2 * MIB)] = Field(
+        default=64 * KIB, description="how much of a file one read fault maps at most (debugfs), a power of two"
+    )
+    rules: Rules = Field(
+        default={}, description="single rules of kernel versions switched on or off, whatever the version says"
+    )
+
+    @property
+    def line(self) -> str:
+        """The release line, such as `4.4` of `4.4.1`."""
+        return kernel_line(self.version)
+
+    @field_validator("sysctl")
+    @classmethod
+    def _all_sysctls(cls, given: Mapping[str, object], info: ValidationInfo) -> dict[str, SysctlValue]:
+        line = kernel_line(info.data.get("version", "4.4"))
+        stated = read_entries(given, "sysctl", SYSCTLS, lambda name, value: parse_sysctl(name, value, line))
+        return {**DEFAULTS, **stated}
+
+    @field_validator("fault_around_bytes")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"expected a power of two, got {value} bytes")
+        return value

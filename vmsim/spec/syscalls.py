@@ -1,0 +1,200 @@
+"""System calls as steps of a program."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from vmsim.spec import flags
+from vmsim.spec.errnos import ERRNOS
+from vmsim.spec.expr import Expr, Num
+from vmsim.spec.flags import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
+from vmsim.spec.model import SpecModel
+from vmsim.spec.rlimits import RESOURCES, UNLIMITED
+from vmsim.spec.values import ByteExpr, Checked, Choice, Expression, FlagSet, Name, Register
+from vmsim.struct.tasks import RLIM_INFINITY
+
+Prot = Annotated[int, FlagSet(flags.PROT)]
+MapFlags = Annotated[int, FlagSet(flags.MAP)]
+MlockFlags = Annotated[int, FlagSet(flags.MLOCK)]
+MclFlags = Annotated[int, FlagSet(flags.MCL)]
+Advice = Annotated[int, FlagSet(flags.MADV)]
+MsyncFlags = Annotated[int, FlagSet(flags.MS)]
+MremapFlags = Annotated[int, FlagSet(flags.MREMAP)]
+Expectation = Annotated[str, Choice("expectation", ("ok", "any", *ERRNOS))]
+
+
+class StepParent(SpecModel):
+    """One step of a program. In YAML a mapping of its name to its keys: `{munmap: {addr: map, length: 1 MiB}}`."""
+
+    step: ClassVar[str]
+    shorthand: ClassVar[str | None] = None  # field that a bare value stands for
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrapped(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or set(data) != {cls.step}:
+            return data
+        body = data[cls.step]
+        if body is None:
+            body = {}
+        elif cls.shorthand and not cls.is_full(body):
+            body = {cls.shorthand: body}
+        return body
+
+    @classmethod
+    def is_full(cls, body: object) -> bool:
+        """Whether what stands under the step's name are its keys, rather than the value of its `shorthand`."""
+        return isinstance(body, dict)
+
+
+class Syscall(StepParent):
+    """What all system calls have."""
+
+    as_: Register | None = Field(
+        default=None, alias="as", description="register that gets the result, or the negative errno"
+    )
+    expect: Expectation = Field(
+        default="ok",
+        description="ok: an error ends the task; any: errors are ignored; an errno name: exactly this error must come",
+    )
+
+
+class RangeCall(Syscall):
+    """What calls on a range of addresses have."""
+
+    addr: ByteExpr = Field(description="start address")
+    length: ByteExpr = Field(description="length in bytes")
+
+
+def _default_flags(data: dict[str, Any]) -> int:
+    return MAP_PRIVATE if data.get("file") else MAP_PRIVATE | MAP_ANONYMOUS
+
+
+class MmapStep(Syscall):
+    """mmap(2)."""
+
+    step = "mmap"
+    addr: ByteExpr = Field(default=Num(0), description="hint, or the address with MAP_FIXED")
+    length: ByteExpr = Field(description="length in bytes")
+    prot: Prot = Field(default=PROT_READ | PROT_WRITE, description="protection")
+    file: Name | None = Field(default=None, description="a file of the experiment; default: none")
+    flags: MapFlags = Field(
+        default_factory=_default_flags, description="default: MAP_PRIVATE, and MAP_ANONYMOUS if there is no file"
+    )
+    offset: ByteExpr = Field(default=Num(0), description="offset in the file")
+
+
+class MunmapStep(RangeCall):
+    """munmap(2)."""
+
+    step = "munmap"
+
+
+class MprotectStep(RangeCall):
+    """mprotect(2)."""
+
+    step = "mprotect"
+    prot: Prot = Field(description="new protection; PROT_NONE allows nothing")
+
+
+class MlockStep(RangeCall):
+    """mlock(2)."""
+
+    step = "mlock"
+
+
+class Mlock2Step(RangeCall):
+    """mlock2(2), from 4.4 (ENOSYS before)."""
+
+    step = "mlock2"
+    flags: MlockFlags = Field(default=0, description="MLOCK_ONFAULT: lock pages when they are first used")
+
+
+class MunlockStep(RangeCall):
+    """munlock(2)."""
+
+    step = "munlock"
+
+
+class MlockallStep(Syscall):
+    """mlockall(2)."""
+
+    step = "mlockall"
+    flags: MclFlags = Field(description="MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT (from 4.4)")
+
+
+class MunlockallStep(Syscall):
+    """munlockall(2)."""
+
+    step = "munlockall"
+
+
+class MadviseStep(RangeCall):
+    """madvise(2)."""
+
+    step = "madvise"
+    advice: Advice = Field(description="one MADV_ name")
+
+
+class MsyncStep(RangeCall):
+    """msync(2)."""
+
+    step = "msync"
+    flags: MsyncFlags = Field(description="MS_ASYNC or MS_SYNC, MS_INVALIDATE")
+
+
+class MincoreStep(RangeCall):
+    """mincore(2)."""
+
+    step = "mincore"
+
+
+class MremapStep(Syscall):
+    """mremap(2)."""
+
+    step = "mremap"
+    addr: ByteExpr = Field(description="present start address")
+    old_length: ByteExpr = Field(description="present length in bytes")
+    new_length: ByteExpr = Field(description="new length in bytes")
+    flags: MremapFlags = Field(default=0, description="MREMAP_MAYMOVE, MREMAP_FIXED")
+    new_addr: ByteExpr = Field(default=Num(0), description="new address with MREMAP_FIXED")
+
+
+class BrkStep(Syscall):
+    """brk(2): the result is the new end of the heap, or the unchanged one on failure; `addr: 0` asks for it."""
+
+    step = "brk"
+    addr: ByteExpr = Field(description="new end of the heap")
+
+
+_limit = Expression("any")
+
+
+def _read_limit(given: object) -> Expr:
+    return Num(RLIM_INFINITY) if isinstance(given, str) and given in UNLIMITED else _limit.validate(given)
+
+
+def _dump_limit(expr: Expr) -> str | int:
+    return UNLIMITED[0] if expr == Num(RLIM_INFINITY) else _limit.dump(expr)
+
+
+_LIMIT_SCHEMA = {"title": "a limit, an expression, or unlimited", "type": ["integer", "string"]}
+LimitExpr = Annotated[Expr, _limit, Checked(_read_limit, _LIMIT_SCHEMA, _dump_limit)]
+
+
+class SetrlimitStep(Syscall):
+    """setrlimit(2)."""
+
+    step = "setrlimit"
+    resource: Annotated[str, Choice("resource", tuple(RESOURCES))] = Field(description="RLIMIT_ name")
+    soft: LimitExpr = Field(description="new soft limit, in the resource's unit, or unlimited")
+    hard: LimitExpr | None = Field(default=None, description="new hard limit; default: it stays")
+
+
+SYSCALL_STEPS = (
+    MmapStep, MunmapStep, MprotectStep, MlockStep, Mlock2Step, MunlockStep, MlockallStep, MunlockallStep, MadviseStep,
+    MsyncStep, MincoreStep, MremapStep, BrkStep, SetrlimitStep,
+)  # fmt: skip
+SYSCALL_NAMES = tuple(step.step for step in SYSCALL_STEPS)
