@@ -1,0 +1,68 @@
+"""Where kernel versions answer differently: each difference one named rule, with the versions it holds in and its source.
+
+`k.rule[R_X]` is 1 where the rule holds. A kernel's rules follow from its version; an experiment can switch single rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmsim.errors import VmsimError, unknown_name
+from vmsim.struct.rules import RULE_NAMES
+
+VERSIONS = ("4.3", "4.4", "6.1", "6.18")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One difference between kernel versions: in `since` <= version < `until` it holds."""
+
+    name: str
+    since: str
+    until: str | None
+    what: str
+    source: str
+
+    def holds(self, version: str) -> bool:
+        """Whether the rule holds in a kernel of this version (one of VERSIONS)."""
+        order = VERSIONS.index(version)
+        return VERSIONS.index(self.since) <= order and (self.until is None or order < VERSIONS.index(self.until))
+
+
+RULES = (
+    Rule("mlock2", "4.4", None, "mlock2 and MCL_ONFAULT exist", "a8ca5d0ecbdd, b0f205c2a308 (4.4)"),
+    Rule("onfault_alone", "4.4", "6.1", "mlockall(MCL_ONFAULT) alone succeeds and unlocks everything", "mlock.c of v4.4: mlockall; EINVAL since 5.x"),
+    Rule("mlock_overlap_counts", "4.3", "6.1", "the RLIMIT_MEMLOCK test counts pages that are locked already", "mlock.c of v4.4: do_mlock; count_mm_mlocked_page_nr since 4.9"),
+    Rule("relock_counts_twice", "4.3", "6.1", "changing only the on-fault bit adds the pages to locked_vm again", "mlock.c of v4.4: mlock_fixup"),
+    Rule("onfault_walks_pages", "4.4", "6.1", "locking on fault walks the range page by page to lock what is present", "gup.c of v4.4: populate_vma_page_range"),
+    Rule("madv_free", "6.1", None, "madvise(MADV_FREE) exists", "4.5"),
+    Rule("stack_guard_inside", "4.3", "6.1", "one guard page inside a growing-down VMA; later a gap of 256 pages below it", "memory.c of v4.4: check_stack_guard_page; 1be7107fbe18 (4.12)"),
+    Rule("nohugepage_flag", "4.3", "6.1", "PR_SET_THP_DISABLE puts VM_NOHUGEPAGE into every new VMA", "mm.h of v4.4: mm->def_flags"),
+    Rule("mremap_many", "6.18", None, "mremap can move a range of several VMAs", "6.17"),
+    Rule("mremap_old_len_zero_private", "4.3", "6.1", "mremap with old length 0 duplicates a private mapping too", "mremap.c of v4.4: vma_to_resize"),
+    Rule("mmap_splits_before_limits", "6.18", None, "a MAP_FIXED mmap that fails its limits has already split the VMAs in its way", "mm/vma.c since 6.12"),
+    Rule("mmap_offset_limit", "6.1", None, "mmap with an offset beyond the file-size limit gives EOVERFLOW", "mmap.c since 4.12: file_mmap_ok"),
+    Rule("mlock_is_page_cache", "6.1", None, "a file page faulted into a locked VMA is mlocked at the fault", "mlock_vma_folio since 5.18"),
+    Rule("retry_is_major", "6.1", None, "a fault that waited counts as major in rusage", "mm_account_fault since 5.9"),
+    Rule("rlimit_data_private", "6.1", None, "RLIMIT_DATA limits all private writable mappings", "4.6"),
+)  # fmt: skip
+
+
+
+def model_version(version: str) -> str:
+    """The modelled version that a kernel's release name stands for: '4.4.1' is 4.4. Raises VmsimError."""
+    for known in sorted(VERSIONS, key=len, reverse=True):
+        if version == known or version.startswith((known + ".", known + "-")):
+            return known
+    raise VmsimError(unknown_name("kernel version", version, VERSIONS))
+
+
+def rules_of(version: str, switched: dict[str, bool] | None = None) -> list[int]:
+    """The rule column of a kernel: 1 where a rule holds, by version and then as `switched` says."""
+    known = model_version(version)
+    column = [1 if rule.holds(known) else 0 for rule in RULES]
+    for name, value in (switched or {}).items():
+        if name not in RULE_NAMES:
+            raise VmsimError(unknown_name("kernel rule", name, RULE_NAMES))
+        column[RULE_NAMES.index(name)] = 1 if value else 0
+    return column

@@ -1,0 +1,47 @@
+"""Finding the leaf entry of a virtual page: the walk over page tables of any geometry, without its cost (that is `mmu`'s)."""
+
+from __future__ import annotations
+
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
+from vmsim.struct.vmas import MM_PGD
+
+NODE_ENTRIES = 2  # a table's entries follow its frame number and its count
+
+
+@compiled
+def table_index(k, level, vpn):
+    """Index of the page `vpn` in the table of `level` (0: the top) that covers it."""
+    return (vpn >> k.geo[G_SHIFT + level]) & ((1 << k.geo[G_BITS + level]) - 1)
+
+
+@compiled
+def leaf_table(k, mm, vpn):
+    """Offset in `pt` of the last-level table that covers the page `vpn`; 0 if it, or a table above it, is absent.
+
+    A table covers ``leaf_pages(k)`` pages, so a loop over consecutive pages asks again only where
+    ``vpn & (leaf_pages(k) - 1)`` is 0.
+    """
+    pt, geo = k.pt, k.geo
+    node = k.mm[mm, MM_PGD]
+    level = 0
+    last = geo[G_LEVELS] - 1
+    while level < last and node != 0:
+        node = pt[node + NODE_ENTRIES + ((vpn >> geo[G_SHIFT + level]) & ((1 << geo[G_BITS + level]) - 1))]
+        level += 1
+    return node
+
+
+@compiled
+def leaf_pages(k):
+    """Pages that one last-level table covers, a power of two."""
+    return 1 << k.geo[G_BITS + k.geo[G_LEVELS] - 1]
+
+
+@compiled
+def leaf_slot(k, mm, vpn):
+    """Offset in `pt` of the leaf entry of the page `vpn`; 0 if some table on the way is absent (the entry itself may be empty)."""
+    node = leaf_table(k, mm, vpn)
+    if node == 0:
+        return 0
+    return node + NODE_ENTRIES + (vpn & (leaf_pages(k) - 1))

@@ -1,0 +1,79 @@
+"""The page-fault front end: finding the VMA, checking rights, growing the stack, signals.   Follows arch/x86/mm/fault.c of v4.4 (B.1)."""
+
+from vmsim.struct.rules import R_RETRY_IS_MAJOR
+from vmsim.hw.walk import leaf_slot
+from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SIGBUS, EVENT_WAIT
+from vmsim.mm.memory import handle_mm_fault
+from vmsim.mm.stack import expand_stack
+from vmsim.mm.vma import find_vma_charged
+from vmsim.struct.costs import C_TRAP
+from vmsim.struct.errno import BUS_ADRERR, EWAIT, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_PAGE_SHIFT
+from vmsim.struct.ledger import L_TRAP
+from vmsim.struct.pages import PTE_PRESENT
+from vmsim.struct.tasks import (
+    T_FAULT_MAJOR,
+    T_FAULT_TRIED,
+    T_MAJ_FLT,
+    T_MIN_FLT,
+    T_MM,
+    T_SI_ADDR,
+    T_SI_CODE,
+    T_WAIT,
+    T_WAIT_ARG,
+    WAIT_MEMORY,
+)
+from vmsim.struct.vmas import V_FLAGS, V_START, VM_ACCESS, VM_GROWSDOWN, VM_WRITE
+
+
+FAULT_WAS_MAJOR = -1
+
+
+@compiled
+def _signal(k, tid, vpn, signal, code):
+    k.task[tid, T_SI_ADDR] = vpn << k.geo[G_PAGE_SHIFT]
+    k.task[tid, T_SI_CODE] = code
+    k.task[tid, T_FAULT_TRIED] = 0
+    k.task[tid, T_FAULT_MAJOR] = 0
+    return signal
+
+
+@compiled
+def do_page_fault(k, tid, vpn, write):
+    """An access that the MMU could not complete: 0 or FAULT_WAS_MAJOR (try it again), -EWAIT (sleep first), or the signal to deliver."""
+    mm = k.task[tid, T_MM]
+    if k.task[tid, T_FAULT_TRIED] == 0:
+        k.led[L_TRAP] += k.cost[C_TRAP]
+    v = find_vma_charged(k, mm, vpn)
+    if v == 0:
+        return _signal(k, tid, vpn, SIGSEGV, SEGV_MAPERR)
+    if k.vma[v, V_START] > vpn:
+        if k.vma[v, V_FLAGS] & VM_GROWSDOWN == 0 or expand_stack(k, tid, v, vpn) != 0:
+            return _signal(k, tid, vpn, SIGSEGV, SEGV_MAPERR)
+    flags = k.vma[v, V_FLAGS]
+    if write != 0:
+        if flags & VM_WRITE == 0:
+            return _signal(k, tid, vpn, SIGSEGV, SEGV_ACCERR)
+    else:
+        slot = leaf_slot(k, mm, vpn)
+        present = slot != 0 and k.pt[slot] & PTE_PRESENT != 0
+        if present or flags & VM_ACCESS == 0:
+            return _signal(k, tid, vpn, SIGSEGV, SEGV_ACCERR)
+    event = handle_mm_fault(k, tid, mm, v, vpn, write)
+    if event & EVENT_WAIT != 0:
+        if k.task[tid, T_FAULT_TRIED] == 0:
+            k.task[tid, T_FAULT_TRIED] = 1
+        return -EWAIT
+    if event & EVENT_OOM != 0:
+        k.task[tid, T_WAIT] = WAIT_MEMORY
+        k.task[tid, T_WAIT_ARG] = 1
+        return -EWAIT
+    if event & EVENT_SIGBUS != 0:
+        return _signal(k, tid, vpn, SIGBUS, BUS_ADRERR)
+    waited = k.task[tid, T_FAULT_TRIED] != 0 and k.rule[R_RETRY_IS_MAJOR] != 0
+    major = event & EVENT_MAJOR != 0 or k.task[tid, T_FAULT_MAJOR] != 0 or waited
+    k.task[tid, T_MAJ_FLT if major else T_MIN_FLT] += 1
+    k.task[tid, T_FAULT_TRIED] = 0
+    k.task[tid, T_FAULT_MAJOR] = 0
+    return FAULT_WAS_MAJOR if major else 0

@@ -1,0 +1,155 @@
+"""The page cache: looking pages up, faulting them in, and the reads that fill it.   Follows mm/filemap.c of v4.4 (B.5, E.3)."""
+
+from vmsim.mm.pgtable import set_pte
+from vmsim.mm.readahead import do_async_mmap_readahead, do_sync_mmap_readahead, submit_read
+from vmsim.mm.rmap import page_add_rmap
+from vmsim.mm.shmem import shmem_getpage
+from vmsim.struct.costs import C_MAP_PAGE, C_PAGE_CACHE_LOOKUP
+from vmsim.struct.files import (
+    FI_CACHE,
+    FI_FAULT_AROUND,
+    FI_KIND,
+    FI_MMAP_MISS,
+    FI_SIZE,
+    FILE_REGULAR,
+)
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SYS_FAULT_AROUND_PAGES
+from vmsim.struct.ledger import L_FAULT
+from vmsim.struct.pages import (
+    P_FLAGS,
+    PG_DIRTY,
+    PG_ERROR,
+    PG_LOCKED,
+    PG_READAHEAD,
+    PG_UPTODATE,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_WRITE,
+    PTE_YOUNG,
+)
+from vmsim.struct.tasks import T_FAULT_MAJOR, T_FAULT_TRIED, T_WAIT, T_WAIT_ARG, WAIT_PAGE
+from vmsim.struct.vmas import MM_FILEPAGES, V_END, V_FILE, V_FLAGS, V_PGOFF, V_START, VM_SHARED, VM_WRITE
+from vmsim.struct.vmstat import NR_DIRTIED, NR_FILE_DIRTY, PGMAJFAULT
+
+# What a fault amounted to (VM_FAULT_*); 0 is minor.
+EVENT_MAJOR = 1
+EVENT_WAIT = 2  # sleeps: T_WAIT says what for
+EVENT_OOM = 4
+EVENT_SIGBUS = 8
+
+
+@compiled
+def file_pages(k, file):
+    """Pages of a file, the last one counted if it is partly used."""
+    shift = k.geo[G_PAGE_SHIFT]
+    return (k.file[file, FI_SIZE] + (1 << shift) - 1) >> shift
+
+
+@compiled
+def do_fault_around(k, mm, v, vpn, slot):
+    """Map the cached pages of the window around a read fault; whether the faulting page was among them."""
+    vma = k.vma
+    file = vma[v, V_FILE]
+    window = k.sysctl[SYS_FAULT_AROUND_PAGES]
+    if window <= 1 or k.file[file, FI_FAULT_AROUND] == 0:
+        return 0
+    table = 1 << k.geo[G_BITS + k.geo[G_LEVELS] - 1]
+    first = max(vpn & ~(window - 1), vma[v, V_START])
+    last = min(min(first + window, vma[v, V_END]), (vpn | (table - 1)) + 1) - 1
+    last = min(last, vma[v, V_START] - vma[v, V_PGOFF] + file_pages(k, file) - 1)
+    pcache = k.pcache
+    frame = k.frame
+    pt = k.pt
+    k.led[L_FAULT] += k.cost[C_PAGE_CACHE_LOOKUP]
+    page = k.file[file, FI_CACHE] + vma[v, V_PGOFF] + first - vma[v, V_START]
+    protection = PTE_PRESENT | PTE_YOUNG
+    if vma[v, V_FLAGS] & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE and k.file[file, FI_KIND] != FILE_REGULAR:
+        protection |= PTE_WRITE
+    mapped = 0
+    near = slot - (vpn - first)
+    for i in range(last - first + 1):
+        pfn = pcache[page + i]
+        if pfn > 0 and pt[near + i] == 0 and frame[pfn, P_FLAGS] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD) == PG_UPTODATE:
+            set_pte(k, mm, first + i, near + i, pfn << PTE_SHIFT | protection)
+            page_add_rmap(k, pfn, mm, first + i)
+            mapped += 1
+    k.mm[mm, MM_FILEPAGES] += mapped
+    k.led[L_FAULT] += mapped * k.cost[C_MAP_PAGE]
+    k.file[file, FI_MMAP_MISS] = max(0, k.file[file, FI_MMAP_MISS] - mapped)
+    return 1 if pt[slot] != 0 else 0
+
+
+@compiled
+def wait_for_page(k, tid, pfn):
+    """Sleep until the I/O that holds a page's lock is done; the caller starts again then."""
+    k.task[tid, T_WAIT] = WAIT_PAGE
+    k.task[tid, T_WAIT_ARG] = pfn
+
+
+@compiled
+def file_page(k, tid, v, vpn):
+    """The page of a file mapping that a fault needs: pfn << 1 | major, or minus an EVENT_* (filemap_fault)."""
+    vma = k.vma
+    file = vma[v, V_FILE]
+    pgoff = vma[v, V_PGOFF] + vpn - vma[v, V_START]
+    if pgoff >= file_pages(k, file):
+        return -EVENT_SIGBUS
+    if k.file[file, FI_KIND] != FILE_REGULAR:
+        pfn = shmem_getpage(k, file, pgoff)
+        return pfn << 1 if pfn != 0 else -EVENT_OOM
+    k.led[L_FAULT] += k.cost[C_PAGE_CACHE_LOOKUP]
+    major = 0
+    pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
+    if pfn > 0:
+        if k.task[tid, T_FAULT_TRIED] == 0:
+            do_async_mmap_readahead(k, tid, v, file, pfn, pgoff)
+    else:
+        do_sync_mmap_readahead(k, tid, v, file, pgoff)
+        k.vmstat[PGMAJFAULT] += 1
+        major = 1
+        k.task[tid, T_FAULT_MAJOR] = 1
+        pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
+        if pfn <= 0:
+            submit_read(k, tid, file, pgoff, 1, -1, 0)
+            pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
+            if pfn <= 0:
+                return -EVENT_OOM
+    if k.frame[pfn, P_FLAGS] & PG_LOCKED != 0:
+        wait_for_page(k, tid, pfn)
+        return -EVENT_WAIT
+    if k.frame[pfn, P_FLAGS] & PG_UPTODATE == 0:
+        return _reread(k, tid, file, pgoff, pfn)
+    return pfn << 1 | major
+
+
+@compiled
+def _reread(k, tid, file, pgoff, pfn):
+    """A page whose read failed: one more synchronous read, then SIGBUS."""
+    if k.frame[pfn, P_FLAGS] & PG_ERROR != 0 and k.task[tid, T_FAULT_TRIED] >= 2:
+        k.frame[pfn, P_FLAGS] &= ~PG_ERROR
+        return -EVENT_SIGBUS
+    k.task[tid, T_FAULT_TRIED] = 2
+    submit_read(k, tid, file, pgoff, 1, -1, 0)
+    wait_for_page(k, tid, pfn)
+    return -EVENT_WAIT
+
+
+@compiled
+def page_mkwrite(k, v, pfn):
+    """A shared mapping is about to dirty a page: regular files account for it (write-notify)."""
+    if k.frame[pfn, P_FLAGS] & PG_DIRTY != 0:
+        return
+    k.frame[pfn, P_FLAGS] |= PG_DIRTY
+    if k.file[k.vma[v, V_FILE], FI_KIND] == FILE_REGULAR:
+        k.vmstat[NR_FILE_DIRTY] += 1
+        k.vmstat[NR_DIRTIED] += 1
+
+
+@compiled
+def page_cached(k, file, pgoff):
+    """Whether a page of a file is in the page cache and up to date."""
+    if pgoff >= file_pages(k, file):
+        return False
+    pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
+    return pfn > 0 and k.frame[pfn, P_FLAGS] & PG_UPTODATE != 0

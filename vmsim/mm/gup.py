@@ -1,0 +1,156 @@
+"""Populating a range: faulting pages in ahead of use and mlocking what is present.   Follows mm/gup.c of v4.4 (A.7)."""
+
+from vmsim.struct.rules import R_ONFAULT_WALKS_PAGES, R_RETRY_IS_MAJOR
+from vmsim.hw.walk import leaf_slot
+from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SIGBUS, EVENT_WAIT
+from vmsim.mm.memory import handle_mm_fault
+from vmsim.mm.pgtable import next_table
+from vmsim.mm.swap import lru_add, lru_del, mark_page_accessed
+from vmsim.mm.vma import find_vma_charged
+from vmsim.struct.costs import C_MLOCK_PAGE, C_POPULATE_PAGE
+from vmsim.struct.errno import EFAULT, ENOMEM, EWAIT
+from vmsim.struct.jit import compiled
+from vmsim.struct.ledger import L_FAULT, L_SYSCALL
+from vmsim.struct.pages import (
+    P_FLAGS,
+    PG_DIRTY,
+    PG_LOCKED,
+    PG_LRU,
+    PG_MLOCKED,
+    PG_UNEVICTABLE,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_WRITE,
+    PTE_ZERO,
+)
+from vmsim.struct.tasks import T_FAULT_MAJOR, T_FAULT_TRIED, T_MAJ_FLT, T_MIN_FLT, T_STAGE_ARG
+from vmsim.struct.vmas import (
+    V_END,
+    V_FLAGS,
+    V_NEXT,
+    V_START,
+    VM_ACCESS,
+    VM_IO,
+    VM_LOCKED,
+    VM_LOCKONFAULT,
+    VM_PFNMAP,
+    VM_SHARED,
+    VM_WRITE,
+)
+from vmsim.struct.vmstat import NR_MLOCK, UNEVICTABLE_PGCULLED, UNEVICTABLE_PGMLOCKED
+
+
+@compiled
+def mlock_vma_page(k, pfn):
+    """Mark a resident page of a locked VMA mlocked and move it to the unevictable list."""
+    if k.frame[pfn, P_FLAGS] & PG_MLOCKED != 0:
+        return
+    k.led[L_FAULT] += k.cost[C_MLOCK_PAGE]
+    k.vmstat[NR_MLOCK] += 1
+    k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
+    if k.frame[pfn, P_FLAGS] & PG_LRU != 0:
+        lru_del(k, pfn)
+        k.frame[pfn, P_FLAGS] |= PG_MLOCKED | PG_UNEVICTABLE
+        lru_add(k, pfn)
+        k.vmstat[UNEVICTABLE_PGCULLED] += 1
+    else:
+        k.frame[pfn, P_FLAGS] |= PG_MLOCKED
+
+
+@compiled
+def count_fault(k, tid, event, retried):
+    """Count a handle_mm_fault call that did not fail in the task's rusage."""
+    major = event & EVENT_MAJOR != 0 or (retried != 0 and k.rule[R_RETRY_IS_MAJOR] != 0)
+    k.task[tid, T_MAJ_FLT if major else T_MIN_FLT] += 1
+
+
+@compiled
+def populate_vma_range(k, tid, mm, v, start, end):
+    """Fault in and mlock the pages of [start, end) in one VMA: 0, -EWAIT (T_STAGE_ARG says where to go on) or -errno."""
+    flags = k.vma[v, V_FLAGS]
+    fault_in = flags & VM_LOCKONFAULT == 0
+    if not fault_in and k.rule[R_ONFAULT_WALKS_PAGES] == 0:
+        return 0
+    if flags & VM_ACCESS == 0:
+        return -EFAULT
+    write = 1 if flags & (VM_WRITE | VM_SHARED) == VM_WRITE else 0
+    locked = flags & VM_LOCKED != 0
+    vpn = start
+    while vpn < end:
+        slot = leaf_slot(k, mm, vpn)
+        entry = k.pt[slot] if slot != 0 else 0
+        k.led[L_SYSCALL] += k.cost[C_POPULATE_PAGE]
+        if entry & PTE_PRESENT == 0 or (write != 0 and entry & PTE_WRITE == 0):
+            if not fault_in:
+                if slot == 0:
+                    skipped = min(next_table(k, mm, vpn), end)
+                    k.led[L_SYSCALL] += (skipped - vpn - 1) * k.cost[C_POPULATE_PAGE]
+                    vpn = skipped
+                else:
+                    vpn += 1
+                continue
+            error = _faultin_page(k, tid, mm, v, vpn, write)
+            if error != 0:
+                k.task[tid, T_STAGE_ARG] = vpn
+                return error
+            continue
+        if entry & PTE_ZERO == 0:
+            _touch_page(k, slot, entry, write, locked)
+        vpn += 1
+    return 0
+
+
+@compiled
+def _touch_page(k, slot, entry, write, locked):
+    """follow_page with FOLL_TOUCH, and FOLL_MLOCK in a locked VMA."""
+    pfn = entry >> PTE_SHIFT
+    if write != 0 and entry & PTE_DIRTY == 0:
+        k.frame[pfn, P_FLAGS] |= PG_DIRTY
+    mark_page_accessed(k, pfn)
+    if locked and k.frame[pfn, P_FLAGS] & PG_LOCKED == 0:
+        mlock_vma_page(k, pfn)
+
+
+@compiled
+def _faultin_page(k, tid, mm, v, vpn, write):
+    """One fault on behalf of the task; counted in rusage even when it has to be tried again after a wait."""
+    retried = k.task[tid, T_FAULT_TRIED]
+    event = handle_mm_fault(k, tid, mm, v, vpn, write)
+    if event & EVENT_OOM != 0:
+        return -ENOMEM
+    if event & EVENT_SIGBUS != 0:
+        k.task[tid, T_FAULT_TRIED] = 0
+        return -EFAULT
+    if event & EVENT_WAIT != 0:
+        if retried == 0:
+            major = k.task[tid, T_FAULT_MAJOR]
+            if k.rule[R_RETRY_IS_MAJOR] == 0:
+                count_fault(k, tid, EVENT_MAJOR if major != 0 else 0, 0)
+            k.task[tid, T_FAULT_TRIED] = 1
+        return -EWAIT
+    k.task[tid, T_FAULT_TRIED] = 0
+    k.task[tid, T_FAULT_MAJOR] = 0
+    count_fault(k, tid, event, 0)
+    return 0
+
+
+@compiled
+def mm_populate(k, tid, mm, start, end, ignore_errors):
+    """Populate what is mapped of [start, end): holes are skipped; 0, -EWAIT or the error of the first VMA that fails.
+
+    With `ignore_errors` a VMA that fails is left and the walk goes on behind it. After -EWAIT call again with
+    `start` = T_STAGE_ARG.
+    """
+    vpn = start
+    v = find_vma_charged(k, mm, vpn)
+    while v != 0 and k.vma[v, V_START] < end:
+        last = min(end, k.vma[v, V_END])
+        vpn = max(vpn, k.vma[v, V_START])
+        if k.vma[v, V_FLAGS] & (VM_IO | VM_PFNMAP) == 0:
+            error = populate_vma_range(k, tid, mm, v, vpn, last)
+            if error == -EWAIT or (error != 0 and ignore_errors == 0):
+                return error
+        vpn = last
+        v = k.vma[v, V_NEXT]
+    return 0

@@ -1,0 +1,216 @@
+"""Page faults: anonymous pages, copy on write, and what a fault costs.   Follows mm/memory.c of v4.4 (section B)."""
+
+from vmsim.hw.tlb import flush_range
+from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, do_fault_around, file_page, page_mkwrite
+from vmsim.mm.page_alloc import alloc_page
+from vmsim.mm.pgtable import pte_alloc, set_pte
+from vmsim.mm.rmap import page_add_rmap
+from vmsim.mm.swap import lru_cache_add_active_or_unevictable
+from vmsim.mm.unmap import page_unmapped
+from vmsim.mm.vma import AV_VMAS, anon_vma_create
+from vmsim.struct.costs import C_COPY_PAGE, C_FAULT_BASE, C_MAP_PAGE, C_ZERO_PAGE
+from vmsim.struct.files import FI_KIND, FILE_REGULAR
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_CPU
+from vmsim.struct.ledger import L_COPY, L_FAULT, L_ZERO
+from vmsim.struct.pages import (
+    P_FLAGS,
+    P_INDEX,
+    P_MAPCOUNT,
+    P_MAPPING,
+    PG_ANON,
+    PG_DIRTY,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
+    PG_UPTODATE,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_WRITE,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from vmsim.struct.vmas import (
+    MM_ANONPAGES,
+    MM_FILEPAGES,
+    V_ANON,
+    V_END,
+    V_FILE,
+    V_FLAGS,
+    V_NEXT,
+    V_PGOFF,
+    V_PREV,
+    V_START,
+    VM_EXEC,
+    VM_READ,
+    VM_SHARED,
+    VM_SOFTDIRTY,
+    VM_WRITE,
+)
+from vmsim.struct.vmstat import PGFAULT
+
+
+@compiled
+def _compatible(k, low, high):
+    """anon_vma_compatible: `low` ends where `high` starts, and they could share an anon_vma."""
+    vma = k.vma
+    free = VM_READ | VM_WRITE | VM_EXEC | VM_SOFTDIRTY
+    return (
+        vma[low, V_END] == vma[high, V_START]
+        and vma[low, V_FILE] == vma[high, V_FILE]
+        and (vma[low, V_FLAGS] ^ vma[high, V_FLAGS]) & ~free == 0
+        and vma[high, V_PGOFF] == vma[low, V_PGOFF] + vma[high, V_START] - vma[low, V_START]
+    )
+
+
+@compiled
+def anon_vma_prepare(k, v):
+    """Give a VMA an anon_vma before its first anonymous page: a neighbour's if it fits, else a new one."""
+    vma = k.vma
+    if vma[v, V_ANON] != 0:
+        return
+    after = vma[v, V_NEXT]
+    before = vma[v, V_PREV]
+    near = 0
+    if after != 0 and vma[after, V_ANON] != 0 and vma[after, V_ANON] & 1 == 0 and _compatible(k, v, after):
+        near = after
+    elif before != 0 and vma[before, V_ANON] != 0 and vma[before, V_ANON] & 1 == 0 and _compatible(k, before, v):
+        near = before
+    if near == 0:
+        anon_vma_create(k, v)
+        return
+    vma[v, V_ANON] = vma[near, V_ANON]
+    k.anon_vma[vma[v, V_ANON] >> 1, AV_VMAS] += 1
+
+
+@compiled
+def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
+    """Map a new anonymous frame writable or not, dirty and young, and put it on its LRU list."""
+    frame = k.frame
+    frame[pfn, P_FLAGS] |= PG_ANON | PG_SWAPBACKED | PG_UPTODATE | PG_DIRTY
+    frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
+    frame[pfn, P_INDEX] = k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]
+    set_pte(k, mm, vpn, slot, pfn << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | protection)
+    page_add_rmap(k, pfn, mm, vpn)
+    k.mm[mm, MM_ANONPAGES] += 1
+    k.led[L_FAULT] += k.cost[C_MAP_PAGE]
+    lru_cache_add_active_or_unevictable(k, pfn, k.vma[v, V_FLAGS])
+
+
+@compiled
+def do_anonymous_page(k, mm, v, vpn, slot, write):
+    """First touch of private memory: the zero page for a read, a zeroed frame for a write."""
+    if write == 0:
+        set_pte(k, mm, vpn, slot, PTE_PRESENT | PTE_YOUNG | PTE_ZERO)
+        k.led[L_FAULT] += k.cost[C_MAP_PAGE]
+        return 0
+    pfn = alloc_page(k)
+    if pfn == 0:
+        return EVENT_OOM
+    anon_vma_prepare(k, v)
+    k.led[L_ZERO] += k.cost[C_ZERO_PAGE]
+    map_anon_page(k, mm, v, vpn, slot, pfn, PTE_WRITE if k.vma[v, V_FLAGS] & VM_WRITE != 0 else 0)
+    return 0
+
+
+@compiled
+def _map_file_page(k, mm, v, vpn, slot, pfn, protection):
+    set_pte(k, mm, vpn, slot, pfn << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | protection)
+    page_add_rmap(k, pfn, mm, vpn)
+    k.mm[mm, MM_FILEPAGES] += 1
+    k.led[L_FAULT] += k.cost[C_MAP_PAGE]
+
+
+@compiled
+def do_read_fault(k, tid, mm, v, vpn, slot):
+    """Read fault on a file mapping: whatever of the window around it is cached is mapped with it."""
+    if do_fault_around(k, mm, v, vpn, slot) != 0:
+        return 0
+    file = k.vma[v, V_FILE]
+    found = file_page(k, tid, v, vpn)
+    if found < 0:
+        return -found
+    shared_write = k.vma[v, V_FLAGS] & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE
+    protection = PTE_WRITE if shared_write and k.file[file, FI_KIND] != FILE_REGULAR else 0
+    _map_file_page(k, mm, v, vpn, slot, found >> 1, protection)
+    return EVENT_MAJOR if found & 1 != 0 else 0
+
+
+@compiled
+def do_cow_fault(k, tid, mm, v, vpn, slot):
+    """Write fault on an absent page of a private file mapping: a copy, at once; the file page stays unmapped."""
+    found = file_page(k, tid, v, vpn)
+    if found < 0:
+        return -found
+    pfn = alloc_page(k)
+    if pfn == 0:
+        return EVENT_OOM
+    anon_vma_prepare(k, v)
+    k.led[L_COPY] += k.cost[C_COPY_PAGE]
+    map_anon_page(k, mm, v, vpn, slot, pfn, PTE_WRITE)
+    return EVENT_MAJOR if found & 1 != 0 else 0
+
+
+@compiled
+def do_shared_fault(k, tid, mm, v, vpn, slot):
+    """Write fault on an absent page of a shared mapping: the page of the object itself, dirty."""
+    found = file_page(k, tid, v, vpn)
+    if found < 0:
+        return -found
+    page_mkwrite(k, v, found >> 1)
+    _map_file_page(k, mm, v, vpn, slot, found >> 1, PTE_WRITE | PTE_DIRTY)
+    return EVENT_MAJOR if found & 1 != 0 else 0
+
+
+@compiled
+def do_wp_page(k, mm, v, vpn, slot):
+    """Write to a page that is mapped read-only: take it over if nobody shares it, else copy it."""
+    entry = k.pt[slot]
+    flags = k.vma[v, V_FLAGS]
+    pfn = entry >> PTE_SHIFT
+    if flags & VM_SHARED != 0 and entry & PTE_ZERO == 0:
+        page_mkwrite(k, v, pfn)
+        k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
+        return 0
+    if entry & PTE_ZERO == 0 and k.frame[pfn, P_FLAGS] & PG_ANON != 0:
+        if k.frame[pfn, P_MAPCOUNT] == 1 and k.frame[pfn, P_FLAGS] & PG_SWAPCACHE == 0:
+            k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
+            k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
+            return 0
+    new = alloc_page(k)
+    if new == 0:
+        return EVENT_OOM
+    anon_vma_prepare(k, v)
+    if entry & PTE_ZERO != 0:
+        k.led[L_ZERO] += k.cost[C_ZERO_PAGE]
+    else:
+        k.led[L_COPY] += k.cost[C_COPY_PAGE]
+    set_pte(k, mm, vpn, slot, 0)
+    flush_range(k, k.sc[SC_CPU], mm, vpn, vpn + 1)
+    if entry & PTE_ZERO == 0:
+        page_unmapped(k, mm, v, vpn, entry)
+    map_anon_page(k, mm, v, vpn, slot, new, PTE_WRITE)
+    return 0
+
+
+@compiled
+def handle_mm_fault(k, tid, mm, v, vpn, write):
+    """Make a page present (and writable, for a write) in a VMA that allows it; EVENT_* bits (handle_mm_fault)."""
+    k.vmstat[PGFAULT] += 1
+    k.led[L_FAULT] += k.cost[C_FAULT_BASE]
+    slot = pte_alloc(k, mm, vpn)
+    if slot == 0:
+        return EVENT_OOM
+    entry = k.pt[slot]
+    if entry == 0:
+        if k.vma[v, V_FILE] == 0:
+            return do_anonymous_page(k, mm, v, vpn, slot, write)
+        if write == 0:
+            return do_read_fault(k, tid, mm, v, vpn, slot)
+        if k.vma[v, V_FLAGS] & VM_SHARED == 0:
+            return do_cow_fault(k, tid, mm, v, vpn, slot)
+        return do_shared_fault(k, tid, mm, v, vpn, slot)
+    if write != 0 and entry & PTE_WRITE == 0:
+        return do_wp_page(k, mm, v, vpn, slot)
+    k.pt[slot] = entry | PTE_YOUNG | (PTE_DIRTY if write != 0 else 0)
+    return 0

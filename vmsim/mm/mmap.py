@@ -1,0 +1,394 @@
+"""mmap(2) and munmap(2): placing, checking, creating and removing mappings.   Follows mm/mmap.c of v4.4 (A.1, A.3)."""
+
+from vmsim.mm.mlock import can_do_mlock, memlock_limit, munlock_vma_pages_range
+from vmsim.mm.overcommit import charge_commit, uncharge_commit
+from vmsim.mm.pgtable import free_pgtables
+from vmsim.mm.shmem_file import file_put, shared_anon_file
+from vmsim.mm.unmap import zap_range
+from vmsim.mm.vma import (
+    charge_vma_link,
+    find_vma,
+    find_vma_charged,
+    object_get,
+    split_vma_unlimited,
+    vma_alloc,
+    vma_link,
+    vma_merge,
+    vma_remove,
+)
+from vmsim.struct.costs import C_MMAP_BASE, C_MUNMAP_BASE
+from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOVERFLOW, EPERM
+from vmsim.struct.files import FI_COMMITTED
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_PAGE_SHIFT, SYS_MAX_MAP_COUNT, SYS_MMAP_MIN_ADDR, SYS_OVERCOMMIT_MEMORY
+from vmsim.struct.ledger import L_SYSCALL
+from vmsim.struct.tasks import CAP_IPC_LOCK, CAP_SYS_RAWIO, RLIM_INFINITY, RLIMIT_AS, T_CAPS, T_MM, T_TGID
+from vmsim.struct.vmas import (
+    MM_DATA_VM,
+    MM_DEF_FLAGS,
+    MM_EXEC_VM,
+    MM_FIRST,
+    MM_HIWATER_VM,
+    MM_HOLE,
+    MM_LOCKED_VM,
+    MM_MAP_COUNT,
+    MM_MMAP_BASE,
+    MM_SEARCH,
+    MM_SHARED_VM,
+    MM_STACK_VM,
+    MM_TASK_SIZE,
+    MM_TOTAL_VM,
+    V_END,
+    V_FILE,
+    V_FLAGS,
+    V_NEXT,
+    V_PGOFF,
+    V_PREV,
+    V_START,
+    VM_ACCOUNT,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_HUGETLB,
+    VM_LOCK_MASK,
+    VM_LOCKED,
+    VM_MAYEXEC,
+    VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_SPECIAL,
+    VM_WRITE,
+)
+
+MAP_SHARED = 1
+MAP_PRIVATE = 2
+MAP_TYPE = 15
+MAP_FIXED = 0x10
+MAP_ANONYMOUS = 0x20
+MAP_GROWSDOWN = 0x100
+MAP_LOCKED = 0x2000
+MAP_NORESERVE = 0x4000
+MAP_POPULATE = 0x8000
+MAP_NONBLOCK = 0x10000
+
+# A file descriptor of a program: file << 2 | how it was opened; -1 is none.
+FMODE_READ = 1
+FMODE_WRITE = 2
+
+
+@compiled
+def account_vm(k, mm, flags, file, pages):
+    """Add pages (or take them away) in the address space's totals (vm_stat_account)."""
+    k.mm[mm, MM_TOTAL_VM] += pages
+    if file != 0:
+        k.mm[mm, MM_SHARED_VM] += pages
+        if flags & (VM_EXEC | VM_WRITE) == VM_EXEC:
+            k.mm[mm, MM_EXEC_VM] += pages
+    elif flags & VM_GROWSDOWN != 0:
+        k.mm[mm, MM_STACK_VM] += pages
+    if flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE:
+        k.mm[mm, MM_DATA_VM] += pages
+    k.mm[mm, MM_HIWATER_VM] = max(k.mm[mm, MM_HIWATER_VM], k.mm[mm, MM_TOTAL_VM])
+
+
+@compiled
+def unmapped_area(k, mm, pages):
+    """The highest gap of the mapping area that holds so many pages, its upper end taken; -ENOMEM if there is none."""
+    row = k.mm[mm]
+    vma = k.vma
+    top = row[MM_MMAP_BASE]
+    largest = 0
+    if row[MM_SEARCH] != 0 and pages > row[MM_HOLE]:
+        top = row[MM_SEARCH]
+        largest = row[MM_HOLE]
+    low = (k.sysctl[SYS_MMAP_MIN_ADDR] + (1 << k.geo[G_PAGE_SHIFT]) - 1) >> k.geo[G_PAGE_SHIFT]
+    after = find_vma(k, mm, top - 1)
+    if after != 0 and vma[after, V_START] < top:
+        top = vma[after, V_START]
+        before = vma[after, V_PREV]
+    else:
+        before = vma[after, V_PREV] if after != 0 else _last_vma_below(k, mm, top)
+    while True:
+        bottom = max(low, vma[before, V_END]) if before != 0 else low
+        if top - bottom >= pages:
+            row[MM_SEARCH] = top
+            row[MM_HOLE] = largest
+            return top - pages
+        largest = max(largest, top - bottom)
+        if before == 0:
+            return -ENOMEM
+        top = vma[before, V_START]
+        before = vma[before, V_PREV]
+
+
+@compiled
+def _last_vma_below(k, mm, vpn):
+    v = k.mm[mm, MM_FIRST]
+    if v == 0:
+        return 0
+    low = find_vma(k, mm, vpn)
+    if low != 0:
+        return k.vma[low, V_PREV]
+    while k.vma[v, V_NEXT] != 0:
+        v = k.vma[v, V_NEXT]
+    return v
+
+
+@compiled
+def _area_freed(k, mm, start, end):
+    """A range became free: what is known of the gaps above it may no longer hold."""
+    row = k.mm[mm]
+    if row[MM_SEARCH] == 0 or end <= row[MM_SEARCH]:
+        return
+    after = find_vma(k, mm, start)
+    before = k.vma[after, V_PREV] if after != 0 else _last_vma_below(k, mm, start)
+    top = min(k.vma[after, V_START], row[MM_MMAP_BASE]) if after != 0 else row[MM_MMAP_BASE]
+    bottom = k.vma[before, V_END] if before != 0 else 0
+    if bottom < row[MM_SEARCH]:
+        row[MM_SEARCH] = 0
+    else:
+        row[MM_HOLE] = max(row[MM_HOLE], top - bottom)
+
+
+@compiled
+def get_unmapped_area(k, tid, address, pages, flags):
+    """The first page of a place for a mapping, or -errno (get_unmapped_area)."""
+    mm = k.task[tid, T_MM]
+    shift = k.geo[G_PAGE_SHIFT]
+    size = k.mm[mm, MM_TASK_SIZE]
+    if pages > size:
+        return -ENOMEM
+    if flags & MAP_FIXED != 0:
+        vpn = (address >> shift) & ((1 << (64 - shift)) - 1)
+        if vpn > size - pages:
+            return -ENOMEM
+        if address & ((1 << shift) - 1) != 0:
+            return -EINVAL
+        if address < k.sysctl[SYS_MMAP_MIN_ADDR] and k.task[tid, T_CAPS] & CAP_SYS_RAWIO == 0:
+            return -EPERM
+        return vpn
+    if address != 0:
+        if 0 < address < k.sysctl[SYS_MMAP_MIN_ADDR]:
+            address = k.sysctl[SYS_MMAP_MIN_ADDR]
+        vpn = ((address + (1 << shift) - 1) >> shift) & ((1 << (64 - shift)) - 1)
+        v = find_vma(k, mm, vpn)
+        if vpn <= size - pages and (v == 0 or k.vma[v, V_START] >= vpn + pages):
+            return vpn
+    return unmapped_area(k, mm, pages)
+
+
+@compiled
+def may_expand_vm(k, tid, pages):
+    """Whether RLIMIT_AS allows so many pages more."""
+    limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_AS]
+    return limit == RLIM_INFINITY or k.mm[k.task[tid, T_MM], MM_TOTAL_VM] + pages <= limit >> k.geo[G_PAGE_SHIFT]
+
+
+@compiled
+def pages_mapped_in(k, mm, start, end):
+    """Pages of [start, end) that some VMA covers (count_vma_pages_range)."""
+    v = find_vma(k, mm, start)
+    count = 0
+    while v != 0 and k.vma[v, V_START] < end:
+        count += min(end, k.vma[v, V_END]) - max(start, k.vma[v, V_START])
+        v = k.vma[v, V_NEXT]
+    return count
+
+
+@compiled
+def _lock_allowed(k, tid, vm_flags, pages):
+    """mlock_future_check: 0 or -EAGAIN."""
+    if vm_flags & VM_LOCKED == 0 or k.task[tid, T_CAPS] & CAP_IPC_LOCK != 0:
+        return 0
+    return -EAGAIN if pages + k.mm[k.task[tid, T_MM], MM_LOCKED_VM] > memlock_limit(k, tid) else 0
+
+
+@compiled
+def _object_flags(k, fd, flags, vm_flags):
+    """The VMA flags that the mapped object allows, or -errno."""
+    kind = flags & MAP_TYPE
+    if kind != MAP_SHARED and kind != MAP_PRIVATE:
+        return -EINVAL
+    if flags & MAP_ANONYMOUS != 0:
+        if kind == MAP_SHARED:
+            return -EINVAL if vm_flags & VM_GROWSDOWN != 0 else vm_flags | VM_SHARED | VM_MAYSHARE
+        return vm_flags
+    if kind == MAP_SHARED:
+        if vm_flags & VM_WRITE != 0 and fd & FMODE_WRITE == 0:
+            return -EACCES
+        vm_flags |= VM_SHARED | VM_MAYSHARE
+        if fd & FMODE_WRITE == 0:
+            vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
+    if fd & FMODE_READ == 0:
+        return -EACCES
+    return -EINVAL if vm_flags & VM_GROWSDOWN != 0 else vm_flags
+
+
+@compiled
+def do_mmap(k, tid, address, length, prot, flags, fd, offset):
+    """Create a mapping: its address, or -errno; the caller populates it (A.1 gives the order of the checks)."""
+    mm = k.task[tid, T_MM]
+    shift = k.geo[G_PAGE_SHIFT]
+    mask = (1 << shift) - 1
+    if offset & mask != 0:
+        return -EINVAL
+    if flags & MAP_ANONYMOUS == 0 and fd < 4:
+        return -EBADF
+    if length == 0:
+        return -EINVAL
+    unsigned = (1 << (64 - shift)) - 1
+    pages = ((length + mask) >> shift) & unsigned
+    if pages == 0:
+        return -ENOMEM
+    pgoff = (offset >> shift) & unsigned
+    if pgoff + pages > 1 << (64 - shift):
+        return -EOVERFLOW
+    if k.mm[mm, MM_MAP_COUNT] > k.sysctl[SYS_MAX_MAP_COUNT]:
+        return -ENOMEM
+    start = get_unmapped_area(k, tid, address, pages, flags)
+    if start < 0:
+        return start
+    vm_flags = prot & 7 | k.mm[mm, MM_DEF_FLAGS] | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+    if flags & MAP_GROWSDOWN != 0:
+        vm_flags |= VM_GROWSDOWN
+    if flags & MAP_LOCKED != 0:
+        vm_flags |= VM_LOCKED
+        if not can_do_mlock(k, tid):
+            return -EPERM
+    error = _lock_allowed(k, tid, vm_flags, pages)
+    if error != 0:
+        return error
+    vm_flags = _object_flags(k, fd, flags, vm_flags)
+    if vm_flags < 0:
+        return vm_flags
+    if flags & MAP_NORESERVE != 0 and k.sysctl[SYS_OVERCOMMIT_MEMORY] != 2:
+        vm_flags |= VM_NORESERVE
+    file = fd >> 2 if flags & MAP_ANONYMOUS == 0 else 0
+    if file == 0:
+        pgoff = start if flags & MAP_TYPE == MAP_PRIVATE else 0
+    return mmap_region(k, tid, start, pages, vm_flags, file, pgoff)
+
+
+@compiled
+def mmap_region(k, tid, start, pages, flags, file, pgoff):
+    """Map [start, start+pages) after clearing it: the address in bytes, or -errno (mmap_region)."""
+    mm = k.task[tid, T_MM]
+    end = start + pages
+    k.led[L_SYSCALL] += k.cost[C_MMAP_BASE]
+    if not may_expand_vm(k, tid, pages) and not may_expand_vm(k, tid, pages - pages_mapped_in(k, mm, start, end)):
+        return -ENOMEM
+    find_vma_charged(k, mm, start)
+    if do_munmap(k, tid, start, pages) != 0:
+        return -ENOMEM
+    if flags & (VM_NORESERVE | VM_SHARED | VM_HUGETLB | VM_WRITE) == VM_WRITE:
+        if charge_commit(k, tid, pages) != 0:
+            return -ENOMEM
+        flags |= VM_ACCOUNT
+    after = find_vma(k, mm, start)
+    prev = k.vma[after, V_PREV] if after != 0 else _last_vma_below(k, mm, start)
+    shared_anon = file == 0 and flags & VM_SHARED != 0
+    v = 0
+    if not shared_anon:
+        v = vma_merge(k, mm, prev, start, end, flags, 0, file, pgoff)
+    if v == 0:
+        v = vma_alloc(k)
+        if shared_anon:
+            file = shared_anon_file(k, pages)
+            if flags & VM_NORESERVE == 0:
+                if charge_commit(k, tid, pages) != 0:
+                    return -ENOMEM
+                k.file[file, FI_COMMITTED] = pages
+        k.vma[v, V_START] = start
+        k.vma[v, V_END] = end
+        k.vma[v, V_FLAGS] = flags
+        k.vma[v, V_FILE] = file
+        k.vma[v, V_PGOFF] = pgoff
+        object_get(k, v)
+        vma_link(k, mm, v)
+        charge_vma_link(k, mm, v)
+    account_vm(k, mm, flags, file, pages)
+    if flags & VM_LOCKED != 0:
+        if flags & (VM_SPECIAL | VM_HUGETLB) == 0:
+            k.mm[mm, MM_LOCKED_VM] += pages
+        else:
+            k.vma[v, V_FLAGS] &= ~VM_LOCK_MASK
+    return start << k.geo[G_PAGE_SHIFT]
+
+
+@compiled
+def do_munmap(k, tid, start, pages):
+    """Unmap the pages [start, start+pages): 0, or -ENOMEM when a VMA can't be cut in two (do_munmap)."""
+    mm = k.task[tid, T_MM]
+    vma = k.vma
+    end = start + pages
+    v = find_vma_charged(k, mm, start)
+    if v == 0 or vma[v, V_START] >= end:
+        return 0
+    if start > vma[v, V_START]:
+        if end < vma[v, V_END] and k.mm[mm, MM_MAP_COUNT] >= k.sysctl[SYS_MAX_MAP_COUNT]:
+            return -ENOMEM
+        v = split_vma_unlimited(k, mm, v, start)
+    last = find_vma_charged(k, mm, end)
+    if last != 0 and end > vma[last, V_START]:
+        split_vma_unlimited(k, mm, last, end)
+    prev = vma[v, V_PREV]
+    while v != 0 and vma[v, V_START] < end:
+        following = vma[v, V_NEXT]
+        _unmap_vma(k, mm, v)
+        v = following
+    floor = vma[prev, V_END] if prev != 0 else 0
+    ceiling = vma[v, V_START] if v != 0 else 1 << 62
+    free_pgtables(k, mm, start, end, floor, ceiling)
+    _area_freed(k, mm, start, end)
+    return 0
+
+
+@compiled
+def _unmap_vma(k, mm, v):
+    """Remove a whole VMA and its pages."""
+    vma = k.vma
+    start = vma[v, V_START]
+    end = vma[v, V_END]
+    flags = vma[v, V_FLAGS]
+    if flags & VM_LOCKED != 0:
+        k.mm[mm, MM_LOCKED_VM] -= end - start
+        munlock_vma_pages_range(k, mm, v, start, end)
+    zap_range(k, mm, v, start, end)
+    if flags & VM_ACCOUNT != 0:
+        uncharge_commit(k, end - start)
+    file = vma[v, V_FILE]
+    account_vm(k, mm, flags, file, start - end)
+    vma_remove(k, mm, v)
+    file_put(k, file)
+
+
+@compiled
+def sys_munmap(k, tid, start, length):
+    """munmap(2)."""
+    shift = k.geo[G_PAGE_SHIFT]
+    mask = (1 << shift) - 1
+    k.led[L_SYSCALL] += k.cost[C_MUNMAP_BASE]
+    unsigned = (1 << (64 - shift)) - 1
+    size = k.mm[k.task[tid, T_MM], MM_TASK_SIZE]
+    first = (start >> shift) & unsigned
+    bytes_left = (size << shift) - start
+    if start & mask != 0 or first > size or length < 0 or length > bytes_left:
+        return -EINVAL
+    pages = (length + mask) >> shift
+    if pages == 0:
+        return -EINVAL
+    return do_munmap(k, tid, first, pages)
+
+
+@compiled
+def exit_mmap(k, tid):
+    """The address space goes: unlock and unmap everything."""
+    mm = k.task[tid, T_MM]
+    v = k.mm[mm, MM_FIRST]
+    while v != 0:
+        following = k.vma[v, V_NEXT]
+        _unmap_vma(k, mm, v)
+        v = following
+    free_pgtables(k, mm, 0, k.mm[mm, MM_TASK_SIZE], 0, 1 << 62)
+    k.mm[mm, MM_LOCKED_VM] = 0

@@ -1,0 +1,34 @@
+"""Entering pages into a file's page cache and taking them out (mm/filemap.c: add_to_page_cache_lru, mm/truncate.c)."""
+
+from vmsim.mm.swap import free_page_and_lru
+from vmsim.struct.costs import C_PAGE_CACHE_ADD
+from vmsim.struct.files import FI_CACHE, FI_KIND, FI_NRPAGES, FILE_REGULAR
+from vmsim.struct.jit import compiled
+from vmsim.struct.ledger import L_FAULT
+from vmsim.struct.pages import P_FLAGS, P_INDEX, P_MAPPING, PG_DIRTY
+from vmsim.struct.vmstat import NR_FILE_DIRTY, NR_FILE_PAGES, NR_SHMEM
+
+
+@compiled
+def add_to_page_cache(k, file, pgoff, pfn):
+    """Enter a frame as a page of a file; the slot is empty or a shadow."""
+    k.led[L_FAULT] += k.cost[C_PAGE_CACHE_ADD]
+    k.pcache[k.file[file, FI_CACHE] + pgoff] = pfn
+    k.frame[pfn, P_MAPPING] = -file - 1
+    k.frame[pfn, P_INDEX] = pgoff
+    k.file[file, FI_NRPAGES] += 1
+    k.vmstat[NR_FILE_PAGES] += 1
+
+
+@compiled
+def delete_from_page_cache(k, file, pgoff):
+    """Drop a page that nobody maps from the cache, whatever it holds, and free its frame (truncation)."""
+    pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
+    k.pcache[k.file[file, FI_CACHE] + pgoff] = 0
+    k.file[file, FI_NRPAGES] -= 1
+    k.vmstat[NR_FILE_PAGES] -= 1
+    if k.file[file, FI_KIND] != FILE_REGULAR:
+        k.vmstat[NR_SHMEM] -= 1
+    elif k.frame[pfn, P_FLAGS] & PG_DIRTY != 0:
+        k.vmstat[NR_FILE_DIRTY] -= 1
+    free_page_and_lru(k, pfn)

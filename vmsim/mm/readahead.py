@@ -1,0 +1,219 @@
+"""Read-ahead: which pages a miss reads, and submitting the reads.   Follows mm/readahead.c and filemap.c of v4.4 (E.2, E.3)."""
+
+from vmsim.mm.page_alloc import alloc_page
+from vmsim.mm.pagecache import add_to_page_cache
+from vmsim.mm.swap import lru_cache_add
+from vmsim.struct.bits import bit_length
+from vmsim.struct.costs import C_IO_SUBMIT
+from vmsim.struct.files import (
+    B_ASYNC,
+    B_BLOCK,
+    B_DEVICE,
+    B_FILE,
+    B_INDEX,
+    B_PAGES,
+    B_STATE,
+    B_TASK,
+    B_WRITE,
+    BIO_FREE,
+    BIO_NEW,
+    FI_BLOCK,
+    FI_CACHE,
+    FI_DEVICE,
+    FI_MMAP_MISS,
+    FI_PREV_POS,
+    FI_RA_ASYNC,
+    FI_RA_PAGES,
+    FI_RA_SIZE,
+    FI_RA_START,
+    FI_SIZE,
+)
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_PAGE_SHIFT, NR_BIOS, SC_BIO_NEXT, SC_NR_NEW_BIOS
+from vmsim.struct.ledger import L_IO
+from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_READAHEAD
+from vmsim.struct.vmas import V_FLAGS, VM_RAND_READ, VM_SEQ_READ
+from vmsim.struct.vmstat import PGPGIN
+
+MMAP_LOTSAMISS = 100
+
+
+@compiled
+def bio_alloc(k):
+    """A free request row; the table is larger than all that devices' queues and waiting tasks can hold."""
+    bio = k.sc[SC_BIO_NEXT]
+    while k.bio[bio, B_STATE] != BIO_FREE:
+        bio += 1
+        if bio == NR_BIOS:
+            bio = 0
+    k.sc[SC_BIO_NEXT] = bio + 1 if bio + 1 < NR_BIOS else 0
+    return bio
+
+
+@compiled
+def _submit_bio(k, tid, file, pgoff, pages, waits):
+    bio = bio_alloc(k)
+    k.bio[bio, B_STATE] = BIO_NEW
+    k.bio[bio, B_DEVICE] = k.file[file, FI_DEVICE]
+    k.bio[bio, B_WRITE] = 0
+    k.bio[bio, B_BLOCK] = k.file[file, FI_BLOCK] + pgoff
+    k.bio[bio, B_PAGES] = pages
+    k.bio[bio, B_FILE] = file
+    k.bio[bio, B_INDEX] = pgoff
+    k.bio[bio, B_ASYNC] = 0 if waits != 0 else 1
+    k.bio[bio, B_TASK] = tid
+    k.sc[SC_NR_NEW_BIOS] += 1
+    k.led[L_IO] += k.cost[C_IO_SUBMIT]
+    k.vmstat[PGPGIN] += pages << (k.geo[G_PAGE_SHIFT] - 10)
+
+
+@compiled
+def submit_read(k, tid, file, pgoff, count, marker, force):
+    """Read the pages of [pgoff, pgoff+count) that are absent, up to the end of the file (__do_page_cache_readahead).
+
+    The page at `marker` (if it is newly read; -1: none) gets PG_readahead. Runs of absent pages become one request each.
+    Returns the pages read; stops early when memory is out. `force` marks reads that nobody waits for.
+    """
+    shift = k.geo[G_PAGE_SHIFT]
+    end = min(pgoff + count, (k.file[file, FI_SIZE] + (1 << shift) - 1) >> shift)
+    run = 0
+    read = 0
+    for i in range(pgoff, end + 1):
+        pfn = 0
+        if i < end:
+            slot = k.file[file, FI_CACHE] + i
+            if k.pcache[slot] <= 0:
+                pfn = alloc_page(k)
+                if pfn != 0:
+                    k.frame[pfn, P_FLAGS] |= PG_LOCKED | (PG_READAHEAD if i == marker else 0)
+                    add_to_page_cache(k, file, i, pfn)
+                    lru_cache_add(k, pfn)
+                else:
+                    end = i
+            elif count == 1 and k.frame[k.pcache[slot], P_FLAGS] & PG_ERROR != 0:
+                pfn = k.pcache[slot]
+                k.frame[pfn, P_FLAGS] = (k.frame[pfn, P_FLAGS] | PG_LOCKED) & ~PG_ERROR
+        if pfn != 0:
+            run += 1
+            read += 1
+        elif run > 0:
+            _submit_bio(k, tid, file, i - run, run, 1 - force)
+            run = 0
+        if i >= end:
+            break
+    return read
+
+
+@compiled
+def _pow2ceil(n):
+    return 1 << bit_length(n - 1)
+
+
+@compiled
+def init_window(request, limit):
+    """Size of the first window of a stream (get_init_ra_size)."""
+    size = _pow2ceil(request)
+    if size <= limit // 32:
+        return size * 4
+    if size <= limit // 4:
+        return size * 2
+    return limit
+
+
+@compiled
+def next_window(size, limit):
+    """Size of the window after one of `size` (get_next_ra_size)."""
+    return min(4 * size if size < limit // 16 else 2 * size, limit)
+
+
+@compiled
+def _history(k, file, offset, limit):
+    """Cached pages right before `offset`, at most `limit` (count_history_pages)."""
+    count = 0
+    while count < limit and offset - count - 1 >= 0 and k.pcache[k.file[file, FI_CACHE] + offset - count - 1] > 0:
+        count += 1
+    return count
+
+
+@compiled
+def ondemand_readahead(k, tid, file, offset, request, hit_marker):
+    """Choose and submit a window for a miss, or for a hit on the marker page (ondemand_readahead)."""
+    f = k.file
+    limit = f[file, FI_RA_PAGES]
+    start = f[file, FI_RA_START]
+    size = f[file, FI_RA_SIZE]
+    previous = f[file, FI_PREV_POS]
+    if offset != 0 and (offset == start + size - f[file, FI_RA_ASYNC] or offset == start + size):
+        start += size
+        size = next_window(size, limit)
+        ahead = size
+    elif offset != 0 and hit_marker != 0:
+        start = offset + 1
+        while start - offset <= limit and k.pcache[f[file, FI_CACHE] + start] > 0:
+            start += 1
+        if start - offset > limit:
+            return 0
+        size = next_window(start - offset + request, limit)
+        ahead = size
+    elif offset == 0 or request > limit or offset - previous <= 1 and offset - previous >= 0:
+        start = offset
+        size = init_window(request, limit)
+        ahead = size - request if size > request else size
+    else:
+        history = _history(k, file, offset, limit)
+        if history <= request:
+            return submit_read(k, tid, file, offset, request, -1, 0)
+        if history >= offset:
+            history *= 2
+        start = offset
+        size = min(history + request, limit)
+        ahead = 1
+    if offset == start and size == ahead:
+        ahead = next_window(size, limit)
+        size += ahead
+    f[file, FI_RA_START] = start
+    f[file, FI_RA_SIZE] = size
+    f[file, FI_RA_ASYNC] = ahead
+    return submit_read(k, tid, file, start, size, start + size - ahead, hit_marker)
+
+
+@compiled
+def do_sync_mmap_readahead(k, tid, v, file, offset):
+    """A fault on a page that isn't cached: read around it, unless advice or too many misses forbid it."""
+    f = k.file
+    flags = k.vma[v, V_FLAGS]
+    limit = f[file, FI_RA_PAGES]
+    if flags & VM_RAND_READ != 0 or limit == 0:
+        return
+    if flags & VM_SEQ_READ != 0:
+        ondemand_readahead(k, tid, file, offset, limit, 0)
+        return
+    if f[file, FI_MMAP_MISS] < MMAP_LOTSAMISS * 10:
+        f[file, FI_MMAP_MISS] += 1
+    if f[file, FI_MMAP_MISS] > MMAP_LOTSAMISS:
+        return
+    f[file, FI_RA_START] = max(0, offset - limit // 2)
+    f[file, FI_RA_SIZE] = limit
+    f[file, FI_RA_ASYNC] = limit // 4
+    start = f[file, FI_RA_START]
+    submit_read(k, tid, file, start, limit, start + limit - limit // 4, 0)
+
+
+@compiled
+def do_async_mmap_readahead(k, tid, v, file, pfn, offset):
+    """A fault on a cached page: one miss is forgiven, and the marker page starts the next window."""
+    if k.vma[v, V_FLAGS] & VM_RAND_READ != 0:
+        return
+    if k.file[file, FI_MMAP_MISS] > 0:
+        k.file[file, FI_MMAP_MISS] -= 1
+    if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:
+        page_cache_async_readahead(k, tid, file, pfn, offset, k.file[file, FI_RA_PAGES])
+
+
+@compiled
+def page_cache_async_readahead(k, tid, file, pfn, offset, request):
+    """The marker page was used: read the next window while the program works on this one."""
+    if k.file[file, FI_RA_PAGES] == 0:
+        return
+    k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
+    ondemand_readahead(k, tid, file, offset, request, 1)

@@ -1,0 +1,90 @@
+"""Taking pages out of an address space.   Follows mm/memory.c (zap_pte_range, unmap_region) and rmap.c of v4.4."""
+
+from vmsim.hw.tlb import flush_range
+from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.mm.pgtable import next_table, set_pte
+from vmsim.mm.rmap import page_remove_rmap
+from vmsim.mm.swap import free_page_and_lru, lru_add, lru_del, mark_page_accessed
+from vmsim.struct.costs import C_MUNLOCK_PAGE, C_UNMAP_PAGE
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_CPU
+from vmsim.struct.ledger import L_SYSCALL
+from vmsim.struct.pages import (
+    P_FLAGS,
+    PG_ANON,
+    PG_DIRTY,
+    PG_LRU,
+    PG_MLOCKED,
+    PG_SWAPCACHE,
+    PG_UNEVICTABLE,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, V_FLAGS, VM_SEQ_READ
+from vmsim.struct.vmstat import NR_MLOCK, UNEVICTABLE_PGCLEARED, UNEVICTABLE_PGRESCUED
+
+
+@compiled
+def munlock_page(k, pfn, counter):
+    """Clear PG_mlocked and move the page back to an evictable list; `counter` says why (munlock or last unmap)."""
+    if k.frame[pfn, P_FLAGS] & PG_MLOCKED == 0:
+        return
+    k.led[L_SYSCALL] += k.cost[C_MUNLOCK_PAGE]
+    k.vmstat[NR_MLOCK] -= 1
+    k.vmstat[counter] += 1
+    if k.frame[pfn, P_FLAGS] & PG_LRU != 0 and k.frame[pfn, P_FLAGS] & PG_UNEVICTABLE != 0:
+        lru_del(k, pfn)
+        k.frame[pfn, P_FLAGS] &= ~(PG_MLOCKED | PG_UNEVICTABLE)
+        lru_add(k, pfn)
+        k.vmstat[UNEVICTABLE_PGRESCUED] += 1
+    else:
+        k.frame[pfn, P_FLAGS] &= ~PG_MLOCKED
+
+
+@compiled
+def page_unmapped(k, mm, v, vpn, entry):
+    """A present entry was taken out: hand its bits to the page, and free an anonymous page that nobody maps any more."""
+    pfn = entry >> PTE_SHIFT
+    k.led[L_SYSCALL] += k.cost[C_UNMAP_PAGE]
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & PG_ANON != 0:
+        k.mm[mm, MM_ANONPAGES] -= 1
+    else:
+        k.mm[mm, MM_FILEPAGES] -= 1
+        if entry & PTE_DIRTY != 0:
+            k.frame[pfn, P_FLAGS] |= PG_DIRTY
+        if entry & PTE_YOUNG != 0 and k.vma[v, V_FLAGS] & VM_SEQ_READ == 0:
+            mark_page_accessed(k, pfn)
+    if page_remove_rmap(k, pfn, mm, vpn) == 0:
+        munlock_page(k, pfn, UNEVICTABLE_PGCLEARED)
+        if k.frame[pfn, P_FLAGS] & (PG_ANON | PG_SWAPCACHE) == PG_ANON:
+            free_page_and_lru(k, pfn)
+
+
+@compiled
+def zap_range(k, mm, v, start, end):
+    """Empty all entries of [start, end) inside one VMA and flush them (zap_page_range)."""
+    vpn = start
+    per_table = leaf_pages(k)
+    touched = 0
+    while vpn < end:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= end:
+            break
+        last = min(end, (vpn | (per_table - 1)) + 1)
+        slot = leaf_slot(k, mm, vpn)
+        while vpn < last:
+            entry = k.pt[slot]
+            if entry != 0:
+                set_pte(k, mm, vpn, slot, 0)
+                if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
+                    page_unmapped(k, mm, v, vpn, entry)
+                touched += 1
+            vpn += 1
+            slot += 1
+    if touched > 0:
+        flush_range(k, k.sc[SC_CPU], mm, start, end)
+    return touched

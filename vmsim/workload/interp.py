@@ -1,0 +1,450 @@
+"""Running a program: one compiled call carries out instructions until something must wait or the slice's time is used."""
+
+from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_FAULT, access_burst
+from vmsim.mm.exit import do_exit
+from vmsim.mm.fault import FAULT_WAS_MAJOR, do_page_fault
+from vmsim.mm.vma import find_vma
+from vmsim.struct.costs import C_SIGNAL_DELIVER, C_SIGRETURN
+from vmsim.struct.errno import EWAIT, SIGBUS, SIGSEGV
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import (
+    G_PAGE_SHIFT,
+    SC_CPU,
+    SC_DEADLINE,
+    SC_FAULT_VPN,
+    SC_FAULT_WRITE,
+    SC_NOW,
+    SC_NR_NEW_BIOS,
+    SC_PHASE_MARK,
+    SC_TASK,
+)
+from vmsim.struct.ledger import L_SIGNAL, L_USER, NR_CPU_WORK
+from vmsim.struct.syscalls import SYS_MMAP, SYS_MPROTECT, SYS_MREMAP, SYS_MUNMAP
+from vmsim.struct.tasks import (
+    ACCESS_BUFFER,
+    EXIT_DONE,
+    EXIT_SIGNAL,
+    EXIT_SYSCALL,
+    KIND_MAJOR,
+    KIND_MINOR,
+    SLICE_BLOCKED,
+    SLICE_BUDGET,
+    SLICE_EXIT,
+    SLICE_IO,
+    SLICE_PHASE,
+    T_ACC_BEGAN,
+    T_ACC_KIND,
+    T_ACC_LEFT,
+    T_BUF_LEN,
+    T_BUF_POS,
+    T_BUS_PC,
+    T_BUS_REG,
+    T_MM,
+    T_NSIGNALS,
+    T_PC,
+    T_SAVED_BEGAN,
+    T_SAVED_KIND,
+    T_SAVED_LEFT,
+    T_SAVED_LEN,
+    T_SAVED_PC,
+    T_SAVED_POS,
+    T_SEGV_PC,
+    T_SEGV_REG,
+    T_SI_ADDR,
+    T_STAGE,
+    T_STAGE_ARG,
+    T_STOP_ERRNO,
+    T_STOP_NR,
+    T_STOP_PC,
+    T_WAIT,
+    T_WAIT_ARG,
+    WAIT_TIMER,
+)
+from vmsim.struct.vmas import MM_TEXT, V_FLAGS, V_START, VM_EXEC
+from vmsim.workload.calls import do_syscall
+from vmsim.workload.instructions import (
+    ALU_ADD,
+    ALU_AND,
+    ALU_DIV,
+    ALU_EQ,
+    ALU_GE,
+    ALU_GT,
+    ALU_LE,
+    ALU_LT,
+    ALU_MAX,
+    ALU_MIN,
+    ALU_MOD,
+    ALU_MUL,
+    ALU_NE,
+    ALU_OR,
+    ALU_SHL,
+    ALU_SHR,
+    ALU_SUB,
+    ALU_XOR,
+    CODE_ARG,
+    CODE_DEST,
+    CODE_EXPECT,
+    CODE_MASK,
+    CODE_OP,
+    EXPECT_ANY,
+    EXPECT_OK,
+    OP_ACCESS,
+    OP_ALU,
+    OP_COMPUTE,
+    OP_COUNT_DOWN,
+    OP_DRAW,
+    OP_HANDLER,
+    OP_JUMP,
+    OP_JUMP_ZERO,
+    OP_PHASE,
+    OP_SIGRETURN,
+    OP_SLEEP,
+    OP_SYSCALL,
+    OP_TOUCH,
+)
+from vmsim.workload.patterns import draw_accesses
+
+_BURST = ACCESS_BUFFER - 24  # a burst's accesses; the rest of the buffer is for single touches
+_TOUCH_SLOT = ACCESS_BUFFER - 8
+_TOUCH_BEGUN = -2  # in T_ACC_LEFT
+
+GO_ON = -1  # not a reason to end the slice
+
+
+@compiled
+def elapsed_ns(k):
+    """CPU time of the current slice so far."""
+    total = 0
+    for column in range(NR_CPU_WORK):
+        total += k.led[column]
+    return total
+
+
+@compiled
+def _operand(k, tid, pc, i):
+    value = k.code[pc, CODE_ARG + i]
+    return k.reg[tid, value] if (k.code[pc, CODE_MASK] >> i) & 1 != 0 else value
+
+
+@compiled
+def deliver_signal(k, tid, signal):
+    """Start the program's handler, or end the task if it has none or is in one already."""
+    target = k.task[tid, T_SEGV_PC if signal == SIGSEGV else T_BUS_PC]
+    if target < 0 or k.task[tid, T_SAVED_PC] >= 0:
+        do_exit(k, tid, EXIT_SIGNAL, signal)
+        return SLICE_EXIT
+    task = k.task[tid]
+    k.led[L_SIGNAL] += k.cost[C_SIGNAL_DELIVER]
+    task[T_NSIGNALS] += 1
+    task[T_SAVED_PC] = task[T_PC]
+    task[T_SAVED_POS] = task[T_BUF_POS]
+    task[T_SAVED_LEN] = task[T_BUF_LEN]
+    task[T_SAVED_KIND] = task[T_ACC_KIND]
+    task[T_SAVED_BEGAN] = task[T_ACC_BEGAN]
+    task[T_SAVED_LEFT] = task[T_ACC_LEFT]
+    task[T_ACC_KIND] = 0
+    task[T_ACC_LEFT] = -1
+    k.reg[tid, task[T_SEGV_REG if signal == SIGSEGV else T_BUS_REG]] = task[T_SI_ADDR]
+    task[T_PC] = target
+    return GO_ON
+
+
+@compiled
+def _sigreturn(k, tid):
+    task = k.task[tid]
+    k.led[L_SIGNAL] += k.cost[C_SIGRETURN]
+    task[T_PC] = task[T_SAVED_PC]
+    task[T_BUF_POS] = task[T_SAVED_POS]
+    task[T_BUF_LEN] = task[T_SAVED_LEN]
+    task[T_ACC_KIND] = task[T_SAVED_KIND]
+    task[T_ACC_BEGAN] = task[T_SAVED_BEGAN]
+    task[T_ACC_LEFT] = task[T_SAVED_LEFT]
+    task[T_SAVED_PC] = -1
+
+
+@compiled
+def _fault(k, tid):
+    """Handle the fault that stopped a burst: GO_ON (try the access again) or why the slice ends."""
+    task = k.task[tid]
+    if task[T_ACC_KIND] == 0:
+        task[T_ACC_KIND] = KIND_MINOR
+        task[T_ACC_BEGAN] = k.sc[SC_NOW] + elapsed_ns(k)
+    result = do_page_fault(k, tid, k.sc[SC_FAULT_VPN], k.sc[SC_FAULT_WRITE])
+    if result == -EWAIT:
+        return SLICE_BLOCKED
+    if result == FAULT_WAS_MAJOR:
+        task[T_ACC_KIND] = KIND_MAJOR
+    elif result > 0:
+        return deliver_signal(k, tid, result)
+    return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else GO_ON
+
+
+@compiled
+def _run_burst(k, tid, work_ns):
+    """Run the accesses in the buffer, with their faults: GO_ON when all are done (or a handler begins), else why the slice ends."""
+    pc = k.task[tid, T_PC]
+    while True:
+        outcome = access_burst(k, k.sc[SC_CPU], tid, work_ns)
+        if outcome == ACCESS_FAULT:
+            reason = _fault(k, tid)
+            if reason != GO_ON or k.task[tid, T_PC] != pc:
+                return reason
+            if elapsed_ns(k) >= k.sc[SC_DEADLINE]:
+                return SLICE_BUDGET
+        elif outcome == ACCESS_BUDGET:
+            return SLICE_BUDGET
+        else:
+            return GO_ON
+
+
+@compiled
+def _op_access(k, tid, pc):
+    task = k.task[tid]
+    shift = k.geo[G_PAGE_SHIFT]
+    if task[T_ACC_LEFT] < 0:
+        task[T_ACC_LEFT] = _operand(k, tid, pc, 2)
+        task[T_BUF_POS] = 0
+        task[T_BUF_LEN] = 0
+    work_ns = _operand(k, tid, pc, 3)
+    while True:
+        if task[T_BUF_POS] < task[T_BUF_LEN]:
+            reason = _run_burst(k, tid, work_ns)
+            if reason != GO_ON or task[T_PC] != pc:
+                return reason
+        if task[T_ACC_LEFT] == 0:
+            task[T_ACC_LEFT] = -1
+            task[T_PC] = pc + 1
+            return GO_ON
+        count = min(task[T_ACC_LEFT], _BURST)
+        base = (_operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
+        draw_accesses(k, k.code[pc, CODE_ARG], base, k.abuf[tid], 0, count)
+        task[T_ACC_LEFT] -= count
+        task[T_BUF_POS] = 0
+        task[T_BUF_LEN] = count
+
+
+@compiled
+def _op_touch(k, tid, pc):
+    task = k.task[tid]
+    if task[T_ACC_LEFT] != _TOUCH_BEGUN:
+        shift = k.geo[G_PAGE_SHIFT]
+        vpn = (_operand(k, tid, pc, 0) >> shift) & ((1 << (64 - shift)) - 1)
+        k.abuf[tid, _TOUCH_SLOT] = vpn << 1 | _operand(k, tid, pc, 1)
+        task[T_BUF_POS] = _TOUCH_SLOT
+        task[T_BUF_LEN] = _TOUCH_SLOT + 1
+    reason = _run_burst(k, tid, _operand(k, tid, pc, 2))
+    if task[T_PC] != pc:
+        return reason
+    task[T_ACC_LEFT] = -1
+    if reason == GO_ON:
+        task[T_PC] = pc + 1
+    elif reason != SLICE_EXIT:
+        task[T_ACC_LEFT] = _TOUCH_BEGUN
+    return reason
+
+
+@compiled
+def _op_draw(k, tid, pc):
+    shift = k.geo[G_PAGE_SHIFT]
+    base = (_operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
+    draw_accesses(k, k.code[pc, CODE_ARG], base, k.abuf[tid], _TOUCH_SLOT + 1, 1)
+    k.reg[tid, k.code[pc, CODE_DEST]] = k.abuf[tid, _TOUCH_SLOT + 1] >> 1 << shift
+    k.task[tid, T_PC] = pc + 1
+
+
+@compiled
+def _text_gone(k, tid):
+    """Whether the program's instructions can no longer be fetched: mprotect or munmap reached its own code."""
+    mm = k.task[tid, T_MM]
+    text = k.mm[mm, MM_TEXT]
+    if text == 0:
+        return False
+    v = find_vma(k, mm, text)
+    return v == 0 or k.vma[v, V_START] > text or k.vma[v, V_FLAGS] & VM_EXEC == 0
+
+
+@compiled
+def _op_syscall(k, tid, pc):
+    task = k.task[tid]
+    nr = k.code[pc, CODE_ARG]
+    a0 = _operand(k, tid, pc, 1)
+    a1 = _operand(k, tid, pc, 2)
+    result = do_syscall(
+        k, tid, nr, a0, a1, _operand(k, tid, pc, 3), _operand(k, tid, pc, 4), _operand(k, tid, pc, 5), _operand(k, tid, pc, 6)
+    )
+    if result == -EWAIT:
+        return SLICE_BLOCKED
+    if k.code[pc, CODE_DEST] >= 0:
+        k.reg[tid, k.code[pc, CODE_DEST]] = result
+    expect = k.code[pc, CODE_EXPECT]
+    failed = -4096 < result < 0
+    if expect == EXPECT_OK and failed or (expect > 0 and result != -expect):
+        task[T_STOP_NR] = nr
+        task[T_STOP_ERRNO] = -result if failed else 0
+        task[T_STOP_PC] = pc
+        do_exit(k, tid, EXIT_SYSCALL, 0)
+        return SLICE_EXIT
+    if nr == SYS_MPROTECT or nr == SYS_MUNMAP or nr == SYS_MREMAP or nr == SYS_MMAP:
+        text = k.mm[task[T_MM], MM_TEXT] << k.geo[G_PAGE_SHIFT]
+        if (nr != SYS_MPROTECT and nr != SYS_MUNMAP or a0 <= text < a0 + a1) and _text_gone(k, tid):
+            do_exit(k, tid, EXIT_SIGNAL, SIGSEGV)
+            return SLICE_EXIT
+    task[T_PC] = pc + 1
+    return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else GO_ON
+
+
+@compiled
+def _op_compute(k, tid, pc):
+    """User work of a given length, cut where the slice ends."""
+    task = k.task[tid]
+    left = task[T_STAGE_ARG] if task[T_STAGE] == 1 else _operand(k, tid, pc, 0)
+    now = min(left, max(0, k.sc[SC_DEADLINE] - elapsed_ns(k)))
+    k.led[L_USER] += now
+    if now < left:
+        task[T_STAGE] = 1
+        task[T_STAGE_ARG] = left - now
+        return SLICE_BUDGET
+    task[T_STAGE] = 0
+    task[T_PC] = pc + 1
+    return GO_ON
+
+
+@compiled
+def _op_sleep(k, tid, pc):
+    k.task[tid, T_PC] = pc + 1
+    k.task[tid, T_WAIT] = WAIT_TIMER
+    k.task[tid, T_WAIT_ARG] = max(0, _operand(k, tid, pc, 0))
+    return SLICE_BLOCKED
+
+
+@compiled
+def _alu(op, a, b):
+    if op == ALU_ADD:
+        return a + b
+    if op == ALU_SUB:
+        return a - b
+    if op == ALU_MUL:
+        return a * b
+    if op == ALU_DIV:
+        return a // b if b != 0 else 0
+    if op == ALU_MOD:
+        return a % b if b != 0 else 0
+    if op == ALU_AND:
+        return a & b
+    if op == ALU_OR:
+        return a | b
+    if op == ALU_XOR:
+        return a ^ b
+    if op == ALU_SHL:
+        return a << (b & 63)
+    if op == ALU_SHR:
+        return a >> (b & 63)
+    if op == ALU_MIN:
+        return min(a, b)
+    if op == ALU_MAX:
+        return max(a, b)
+    return _compare(op, a, b)
+
+
+@compiled
+def _compare(op, a, b):
+    if op == ALU_LT:
+        return 1 if a < b else 0
+    if op == ALU_LE:
+        return 1 if a <= b else 0
+    if op == ALU_EQ:
+        return 1 if a == b else 0
+    if op == ALU_NE:
+        return 1 if a != b else 0
+    if op == ALU_GT:
+        return 1 if a > b else 0
+    if op == ALU_GE:
+        return 1 if a >= b else 0
+    return 0
+
+
+@compiled
+def _op_control(k, tid, pc, op):
+    """Instructions that cost no time: arithmetic, jumps, handlers, marks."""
+    task = k.task[tid]
+    following = pc + 1
+    if op == OP_ALU:
+        value = _alu(k.code[pc, CODE_ARG], _operand(k, tid, pc, 1), _operand(k, tid, pc, 2))
+        k.reg[tid, k.code[pc, CODE_DEST]] = value
+    elif op == OP_JUMP:
+        following = k.code[pc, CODE_ARG]
+    elif op == OP_JUMP_ZERO:
+        if _operand(k, tid, pc, 0) == 0:
+            following = k.code[pc, CODE_ARG + 1]
+    elif op == OP_COUNT_DOWN:
+        register = k.code[pc, CODE_ARG]
+        k.reg[tid, register] -= 1
+        if k.reg[tid, register] > 0:
+            following = k.code[pc, CODE_ARG + 1]
+    elif op == OP_HANDLER:
+        segv = k.code[pc, CODE_ARG] == SIGSEGV
+        task[T_SEGV_PC if segv else T_BUS_PC] = k.code[pc, CODE_ARG + 1]
+        task[T_SEGV_REG if segv else T_BUS_REG] = k.code[pc, CODE_ARG + 2]
+    task[T_PC] = following
+
+
+@compiled
+def _run_program(k, tid):
+    """Carry out instructions until the slice must end; why it did."""
+    deadline = k.sc[SC_DEADLINE]
+    while True:
+        pc = k.task[tid, T_PC]
+        op = k.code[pc, CODE_OP]
+        reason = GO_ON
+        if op == OP_ACCESS:
+            reason = _op_access(k, tid, pc)
+        elif op == OP_SYSCALL:
+            reason = _op_syscall(k, tid, pc)
+        elif op == OP_TOUCH:
+            reason = _op_touch(k, tid, pc)
+        elif op == OP_DRAW:
+            _op_draw(k, tid, pc)
+            continue
+        elif op == OP_COMPUTE:
+            reason = _op_compute(k, tid, pc)
+        elif op == OP_SLEEP:
+            return _op_sleep(k, tid, pc)
+        elif op == OP_SIGRETURN:
+            _sigreturn(k, tid)
+        elif op == OP_PHASE:
+            k.sc[SC_PHASE_MARK] = k.code[pc, CODE_ARG]
+            k.task[tid, T_PC] = pc + 1
+            return SLICE_PHASE
+        elif op == OP_ALU or op == OP_JUMP or op == OP_JUMP_ZERO or op == OP_COUNT_DOWN or op == OP_HANDLER:
+            _op_control(k, tid, pc, op)
+            if k.task[tid, T_PC] > pc:
+                continue
+        else:
+            do_exit(k, tid, EXIT_DONE, 0)
+            return SLICE_EXIT
+        if reason != GO_ON:
+            return reason
+        if elapsed_ns(k) >= deadline:
+            return SLICE_BUDGET
+
+
+@compiled
+def run_slice(k, cpu, tid, now, budget):
+    """Run a task on a CPU from time `now` for at most about `budget` ns: elapsed ns << 8 | SLICE_* reason."""
+    sc = k.sc
+    sc[SC_CPU] = cpu
+    sc[SC_TASK] = tid
+    sc[SC_NOW] = now
+    sc[SC_DEADLINE] = budget
+    led = k.led
+    for column in range(NR_CPU_WORK):
+        led[column] = 0
+    reason = _run_program(k, tid)
+    total = 0
+    for column in range(NR_CPU_WORK):
+        ns = led[column]
+        total += ns
+        k.cpu_led[cpu, column] += ns
+        k.task_led[tid, column] += ns
+        led[column] = 0
+    return total << 8 | reason

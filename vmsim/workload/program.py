@@ -1,0 +1,293 @@
+"""Assembling programs: the steps of a task's YAML become rows of `code`, access patterns become rows of `pattern`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vmsim.errors import VmsimError
+from vmsim.spec.errnos import ERRNOS
+from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
+from vmsim.spec.patterns import PatternSpec
+from vmsim.spec.rlimits import RESOURCES
+from vmsim.spec.steps import (
+    AccessStep,
+    ComputeStep,
+    DrawStep,
+    ExitStep,
+    IfStep,
+    LoopStep,
+    OnSignalStep,
+    PhaseStep,
+    Program,
+    SetStep,
+    SleepStep,
+    Step,
+    TouchStep,
+)
+from vmsim.spec.syscalls import (
+    BrkStep,
+    MadviseStep,
+    MlockallStep,
+    Mlock2Step,
+    MmapStep,
+    MprotectStep,
+    MremapStep,
+    MsyncStep,
+    RangeCall,
+    SetrlimitStep,
+    Syscall,
+)
+from vmsim.struct.errno import SIGBUS, SIGSEGV
+from vmsim.struct.syscalls import SYSCALL_NAMES
+from vmsim.struct.tasks import NR_REGISTERS
+from vmsim.mm.rlimit import HARD_STAYS
+from vmsim.workload import instructions as ins
+
+_ALU = {
+    "+": ins.ALU_ADD, "-": ins.ALU_SUB, "*": ins.ALU_MUL, "//": ins.ALU_DIV, "%": ins.ALU_MOD, "&": ins.ALU_AND, "|": ins.ALU_OR,
+    "^": ins.ALU_XOR, "<<": ins.ALU_SHL, ">>": ins.ALU_SHR, "<": ins.ALU_LT, "<=": ins.ALU_LE, "==": ins.ALU_EQ, "!=": ins.ALU_NE,
+    ">": ins.ALU_GT, ">=": ins.ALU_GE, "min": ins.ALU_MIN, "max": ins.ALU_MAX,
+}  # fmt: skip
+_SIGNALS = {"SIGSEGV": SIGSEGV, "SIGBUS": SIGBUS}
+
+
+@dataclass(frozen=True)
+class PatternUse:
+    """One row of `pattern`: the pattern, the pages of its region, the part of its accesses that write, its stream's name."""
+
+    spec: PatternSpec
+    pages: int
+    writes: float
+    stream: str
+
+
+@dataclass
+class Assembly:
+    """All programs of a run: code rows, patterns (row i + 1 of `pattern`), and the names of phases, by mark >> 1."""
+
+    code: list[list[int]] = field(default_factory=list)
+    patterns: list[PatternUse] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+
+
+def signed(value: int) -> int:
+    """A number of up to 64 bits as the signed one of the same bits."""
+    return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
+
+
+class Assembler:
+    """Appends one task's program to an assembly. `files` gives file ids by name; `page_size` is in bytes."""
+
+    def __init__(self, out: Assembly, task: str, page_size: int, files: Mapping[str, int], variables: Mapping[str, int]) -> None:
+        self.out = out
+        self.task = task
+        self.page_size = page_size
+        self.files = files
+        self.variables = dict(variables)
+        self.registers: dict[str, int] = {}
+        self.lengths: dict[str, Expr] = {}
+        self.shared_patterns: dict[str, int] = {}
+        self.handlers: list[tuple[int, OnSignalStep]] = []
+        self.temporaries = 0
+
+    def assemble(self, program: Program) -> int:
+        """The code of a program and of its handlers; the number of its first instruction."""
+        for name in self.variables:
+            self.register(name)
+        first = len(self.out.code)
+        self.steps(program)
+        self.emit(ins.OP_EXIT)
+        while self.handlers:
+            at, step = self.handlers.pop(0)
+            self.out.code[at][ins.CODE_ARG + 1] = len(self.out.code)
+            self.steps(step.steps)
+            self.emit(ins.OP_SIGRETURN)
+        return first
+
+    def register(self, name: str) -> int:
+        """The number of a named register."""
+        number = self.registers.setdefault(name, len(self.registers))
+        if number >= NR_REGISTERS - 16:
+            raise VmsimError(f"task {self.task}: a program has at most {NR_REGISTERS - 16} registers")
+        return number
+
+    def temporary(self) -> int:
+        """A register for a part of an expression, free again at the next step."""
+        self.temporaries += 1
+        if self.temporaries > 16:
+            raise VmsimError(f"task {self.task}: an expression is too deep")
+        return NR_REGISTERS - self.temporaries
+
+    def emit(self, op: int, *operands: Expr | int, dest: int = -1, expect: int = ins.EXPECT_OK) -> int:
+        """Append one instruction; integers are immediate, expressions are computed first. Its number."""
+        row = [0] * 12
+        row[ins.CODE_OP] = op
+        for i, operand in enumerate(operands):
+            value, is_register = (signed(operand), 0) if isinstance(operand, int) else self.operand(operand)
+            row[ins.CODE_ARG + i] = value
+            row[ins.CODE_MASK] |= is_register << i
+        row[ins.CODE_DEST] = dest
+        row[ins.CODE_EXPECT] = expect
+        self.out.code.append(row)
+        return len(self.out.code) - 1
+
+    def operand(self, expr: Expr) -> tuple[int, int]:
+        """An expression as an operand: a value and 0, or a register and 1, with the code that computes it emitted."""
+        match expr:
+            case Num(value):
+                return signed(value), 0
+            case Reg(name):
+                return (self.page_size, 0) if name == PAGE_SIZE else (self.register(name), 1)
+        target = self.temporary()
+        self.compute(expr, target)
+        return target, 1
+
+    def compute(self, expr: Expr, target: int) -> None:
+        """Code that puts the value of an expression into a register."""
+        match expr:
+            case BinOp(op, left, right):
+                self.emit(ins.OP_ALU, _ALU[op], left, right, dest=target)
+            case Call("page", (inside,)):
+                self.emit(ins.OP_ALU, ins.ALU_AND, inside, -self.page_size, dest=target)
+            case Call(name, (left, right)):
+                self.emit(ins.OP_ALU, _ALU[name], left, right, dest=target)
+            case _:
+                self.emit(ins.OP_ALU, ins.ALU_ADD, expr, 0, dest=target)
+
+    def steps(self, program: Program) -> None:
+        """Code of steps in order."""
+        for step in program:
+            self.temporaries = 0
+            self.step(step)
+
+    def step(self, step: Step) -> None:
+        """Code of one step."""
+        match step:
+            case Syscall():
+                self.syscall(step)
+            case AccessStep():
+                pattern = self.pattern(step.pattern, step.region, step.length, step.writes)
+                self.emit(ins.OP_ACCESS, pattern, step.region, step.count, step.work)
+            case DrawStep():
+                pattern = self.pattern(step.pattern, step.region, step.length, 0.0)
+                self.emit(ins.OP_DRAW, pattern, step.region, dest=self.register(step.as_))
+            case TouchStep():
+                self.emit(ins.OP_TOUCH, step.addr, 1 if step.op == "write" else 0, step.work)
+            case ComputeStep():
+                self.emit(ins.OP_COMPUTE, step.time)
+            case SleepStep():
+                self.emit(ins.OP_SLEEP, step.time)
+            case LoopStep():
+                self.loop(step)
+            case SetStep():
+                for name, expr in step.values.items():
+                    self.temporaries = 0
+                    self.variables.pop(name, None)
+                    self.compute(expr, self.register(name))
+            case IfStep():
+                self.condition(step)
+            case OnSignalStep():
+                register = self.register(step.as_) if step.as_ else NR_REGISTERS - 1
+                self.handlers.append((self.emit(ins.OP_HANDLER, _SIGNALS[step.signal], 0, register), step))
+            case PhaseStep():
+                self.phase(step)
+            case ExitStep():
+                self.emit(ins.OP_EXIT)
+            case _:
+                raise VmsimError(f"task {self.task}: the step {step.step!r} can't be run")
+
+    def loop(self, step: LoopStep) -> None:
+        """A counter in a register of its own, tested before the first round."""
+        counter = self.register(f" loop {len(self.registers)}")
+        self.compute(step.count, counter)
+        index = self.register(step.as_) if step.as_ else None
+        if index is not None:
+            self.emit(ins.OP_ALU, ins.ALU_ADD, 0, 0, dest=index)
+        skip = self.emit(ins.OP_JUMP_ZERO, 0, 0)
+        self.out.code[skip][ins.CODE_ARG] = counter
+        self.out.code[skip][ins.CODE_MASK] = 1
+        first = len(self.out.code)
+        self.steps(step.steps)
+        if index is not None:
+            row = self.emit(ins.OP_ALU, ins.ALU_ADD, 0, 1, dest=index)
+            self.out.code[row][ins.CODE_ARG + 1] = index
+            self.out.code[row][ins.CODE_MASK] = 2
+        self.emit(ins.OP_COUNT_DOWN, counter, first)
+        self.out.code[skip][ins.CODE_ARG + 1] = len(self.out.code)
+
+    def condition(self, step: IfStep) -> None:
+        """Jumps over the branch that is not taken."""
+        skip = self.emit(ins.OP_JUMP_ZERO, step.cond, 0)
+        self.steps(step.then)
+        if step.else_:
+            end = self.emit(ins.OP_JUMP, 0)
+            self.out.code[skip][ins.CODE_ARG + 1] = len(self.out.code)
+            self.steps(step.else_)
+            self.out.code[end][ins.CODE_ARG] = len(self.out.code)
+        else:
+            self.out.code[skip][ins.CODE_ARG + 1] = len(self.out.code)
+
+    def phase(self, step: PhaseStep) -> None:
+        """Marks around the steps of a phase."""
+        if step.name not in self.out.phases:
+            self.out.phases.append(step.name)
+        mark = self.out.phases.index(step.name) << 1
+        self.emit(ins.OP_PHASE, mark | 1)
+        self.steps(step.steps)
+        self.emit(ins.OP_PHASE, mark)
+
+    def pattern(self, spec: PatternSpec, region: Expr, length: Expr | None, writes: float) -> int:
+        """The row of a pattern; steps whose patterns share a name share it."""
+        key = spec.name
+        if key is not None and key in self.shared_patterns:
+            return self.shared_patterns[key]
+        if length is None:
+            if not isinstance(region, Reg) or region.name not in self.lengths:
+                raise VmsimError(f"task {self.task}: the region's length is not known; give `length`")
+            length = self.lengths[region.name]
+        unknown = [name for name in registers(length) if name not in self.variables]
+        if unknown:
+            raise VmsimError(f"task {self.task}: the length of a pattern's region must be constant, but depends on {unknown[0]!r}")
+        pages = evaluate(length, self.variables, self.page_size) // self.page_size
+        if pages < 1:
+            raise VmsimError(f"task {self.task}: the region of a pattern is shorter than a page")
+        self.out.patterns.append(PatternUse(spec, pages, writes, f"workload/{self.task}/{key or len(self.out.patterns)}"))
+        row = len(self.out.patterns)
+        if key is not None:
+            self.shared_patterns[key] = row
+        return row
+
+    def syscall(self, step: Syscall) -> None:
+        """One system call, its operands in the order of the kernel's signature."""
+        operands = self.call_operands(step)
+        dest = self.register(step.as_) if step.as_ else -1
+        expect = {"ok": ins.EXPECT_OK, "any": ins.EXPECT_ANY}.get(step.expect, ERRNOS.get(step.expect, 0))
+        self.emit(ins.OP_SYSCALL, SYSCALL_NAMES.index(step.step), *operands, dest=dest, expect=expect)
+        if isinstance(step, MmapStep) and step.as_:
+            self.lengths[step.as_] = step.length
+
+    def call_operands(self, step: Syscall) -> tuple[Expr | int, ...]:
+        """The arguments of a system call."""
+        match step:
+            case MmapStep():
+                fd = self.files[step.file] << 2 | 3 if step.file else -1
+                return step.addr, step.length, step.prot, step.flags, fd, step.offset
+            case MprotectStep():
+                return step.addr, step.length, step.prot
+            case Mlock2Step() | MsyncStep():
+                return step.addr, step.length, step.flags
+            case MadviseStep():
+                return step.addr, step.length, step.advice
+            case RangeCall():
+                return step.addr, step.length
+            case MlockallStep():
+                return (step.flags,)
+            case MremapStep():
+                return step.addr, step.old_length, step.new_length, step.flags, step.new_addr
+            case BrkStep():
+                return (step.addr,)
+            case SetrlimitStep():
+                hard = HARD_STAYS if step.hard is None else step.hard
+                return RESOURCES[step.resource].number, step.soft, hard
+        return ()
