@@ -1,0 +1,135 @@
+"""A block device: the queue before a service-time model, merging, and what it did.   Follows block/blk-core.c (H.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from vmsim.hw.device import DeviceModel
+from vmsim.machine.clock import FAR, Clock
+from vmsim.machine.elevator import Deadline, Elevator, Fifo, Request
+from vmsim.machine.iostat import IoStat
+from vmsim.units import KIB
+
+MAX_REQUEST_BYTES: Final = 1280 * KIB  # BLK_DEF_MAX_SECTORS
+
+Bio = tuple[int, int, int, int]  # bio, write, first page, pages
+Fault = Callable[[int, int, int, int], bool]  # (now_ns, write, first page, pages): whether the transfer fails
+Done = Callable[["BlockDevice", Request, int], None]  # (device, request, now_ns)
+
+
+class BlockDevice:
+    """One device: requests wait in the elevator until the model, which holds `model.depth` of them, has room.
+
+    A new bio that continues a waiting request of its direction, at either end, is merged into it up to 1280 KiB; a
+    request that the device already holds is merged no more. Model: two requests that have come to touch stay two.
+    `fault` decides, bio by bio, whether a transfer fails.
+    """
+
+    __slots__ = (
+        "name", "model", "page_bytes", "fault", "stat", "in_service", "_depth", "_clock", "_done", "_elevator", "_by_end", "_by_first",
+    )  # fmt: skip
+
+    def __init__(self, name: str, model: DeviceModel, page_bytes: int, fault: Fault | None = None) -> None:
+        self.name = name
+        self.model = model
+        self.page_bytes = page_bytes
+        self.fault = fault
+        self.stat = IoStat()
+        self.in_service = 0  # requests that the device holds
+        self._depth = model.depth
+        self._elevator: Elevator = Deadline() if model.rotational else Fifo()
+        self._by_end: dict[int, Request] = {}  # waiting requests by end << 1 | write, for back merges
+        self._by_first: dict[int, Request] = {}  # and by first << 1 | write, for front merges
+
+    def attach(self, clock: Clock, done: Done) -> None:
+        """Connect the device to time, and to what is called with each completed request."""
+        self._clock = clock
+        self._done = done
+
+    def submit(self, bio: int, write: int, first: int, pages: int) -> None:
+        """Take one bio of `pages` pages from the page `first` of the device on."""
+        stat = self.stat
+        if stat.depth == self.in_service < self._depth:
+            request = Request(self._clock, self._finished, write, first, first + pages)
+            request.bios.append((bio, first, pages))
+            stat.arrived(request.arrived_ns)
+            self._start(request, request.arrived_ns)
+        else:
+            self.submit_plug([(bio, write, first, pages)])
+
+    def submit_plug(self, bios: list[Bio]) -> None:
+        """Take what a task submits at once: merge it, then start what the device has room for."""
+        for bio, write, first, pages in bios:
+            if not self._merge(bio, write, first, pages):
+                request = Request(self._clock, self._finished, write, first, first + pages)
+                request.bios.append((bio, first, pages))
+                self.stat.arrived(request.arrived_ns)
+                self._by_end[request.end << 1 | write] = request
+                self._by_first[first << 1 | write] = request
+                self._elevator.add(request)
+        self._dispatch(self._clock.now)
+
+    def failed(self, write: int, first: int, pages: int) -> bool:
+        """Whether the transfer of these pages, which completes now, fails."""
+        if self.fault is None or not self.fault(self._clock.now, write, first, pages):
+            return False
+        self.stat.failed(write)
+        return True
+
+    def _merge(self, bio: int, write: int, first: int, pages: int) -> bool:
+        most = MAX_REQUEST_BYTES // self.page_bytes - pages
+        request = self._by_end.get(first << 1 | write)
+        if request is not None and request.end - request.first <= most:
+            self._forget_end(request)
+            request.end += pages
+            self._by_end[request.end << 1 | write] = request
+        else:
+            request = self._by_first.get(first + pages << 1 | write)
+            if request is None or request.end - request.first > most:
+                return False
+            self._forget_first(request)
+            request.first = first
+            self._by_first[first << 1 | write] = request
+            self._elevator.moved(request, first + pages)
+        request.bios.append((bio, first, pages))
+        return True
+
+    def _forget_end(self, request: Request) -> None:
+        key = request.end << 1 | request.write
+        if self._by_end.get(key) is request:  # a second request with the same end may have taken its place
+            del self._by_end[key]
+
+    def _forget_first(self, request: Request) -> None:
+        key = request.first << 1 | request.write
+        if self._by_first.get(key) is request:
+            del self._by_first[key]
+
+    def _dispatch(self, now: int) -> None:
+        while self.in_service < self._depth:
+            request = self._elevator.take(now)
+            if request is None:
+                return
+            self._forget_end(request)
+            self._forget_first(request)
+            self._start(request, now)
+
+    def _start(self, request: Request, now: int) -> None:
+        size = self.page_bytes
+        first = request.first
+        finish = self.model.finish_ns(now, request.write, first * size, (request.end - first) * size)
+        request.started_ns = now
+        self.in_service += 1
+        if finish < FAR:  # a stalled device never finishes
+            self._clock.fall_due(finish, request)
+
+    def _finished(self, request: Request) -> None:
+        clock = self._clock
+        clock.happened(request)
+        now = clock.now
+        self.in_service -= 1
+        stat = self.stat
+        stat.completed(request, (request.end - request.first) * self.page_bytes, now)
+        if stat.depth > self.in_service:
+            self._dispatch(now)
+        self._done(self, request, now)

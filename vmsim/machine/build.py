@@ -1,0 +1,222 @@
+"""Building a simulated machine from a resolved run: the only place where all parts meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmsim.arch.profile import geometry, get_profile
+from vmsim.arch.rules import rules_of
+from vmsim.errors import VmsimError
+from vmsim.hw.device import make_device_model
+from vmsim.machine.block import BlockDevice
+from vmsim.machine.image import IMAGE_FILES, code_page, dynamic_image
+from vmsim.machine.machine import Machine, Options
+from vmsim.machine.patterns import fill_patterns, table_size
+from vmsim.machine.series import Series
+from vmsim.machine.streams import Streams
+from vmsim.machine.switch import ENTRIES
+from vmsim.machine.task import Task
+from vmsim.mm.boot import add_zone, clear_ledger, finish_boot
+from vmsim.mm.exec import fill_page_cache, image_vma, mm_create
+from vmsim.spec.experiment import OutputsSpec, Scenario
+from vmsim.spec.files import FileSpec
+from vmsim.spec.rlimits import RESOURCES, default_rlimits
+from vmsim.spec.tasks import TaskSpec
+from vmsim.struct import files as f
+from vmsim.struct import kernel as kn
+from vmsim.struct import tasks as t
+from vmsim.struct.costs import COST_NAMES
+from vmsim.struct.kernel import Kernel, table_rows
+from vmsim.struct.vmas import INDEX_BITS, MM_END_DATA, MM_START_BRK, MM_BRK, MM_TEXT
+from vmsim.units import GIB, KIB, MIB, format_bytes
+from vmsim.workload.program import Assembler, Assembly, signed
+
+_CAPABILITIES = {
+    "CAP_IPC_LOCK": t.CAP_IPC_LOCK, "CAP_SYS_RESOURCE": t.CAP_SYS_RESOURCE, "CAP_SYS_ADMIN": t.CAP_SYS_ADMIN,
+    "CAP_SYS_NICE": t.CAP_SYS_NICE, "CAP_SYS_RAWIO": t.CAP_SYS_RAWIO,
+}  # fmt: skip
+_SYSCTLS = {
+    "vm.max_map_count": kn.SYS_MAX_MAP_COUNT, "vm.overcommit_memory": kn.SYS_OVERCOMMIT_MEMORY, "vm.overcommit_ratio": kn.SYS_OVERCOMMIT_RATIO,
+    "vm.overcommit_kbytes": kn.SYS_OVERCOMMIT_KBYTES, "vm.swappiness": kn.SYS_SWAPPINESS, "vm.page-cluster": kn.SYS_PAGE_CLUSTER,
+    "vm.mmap_min_addr": kn.SYS_MMAP_MIN_ADDR,
+}  # fmt: skip
+_STACK_GAP_BYTES = 128 * MIB  # arch/x86/mm/mmap.c: MIN_GAP, without address-space randomisation
+
+
+@dataclass(frozen=True)
+class Built:
+    """A machine ready to run, with its tables and what its programs were made of."""
+
+    machine: Machine
+    kernel: Kernel
+    assembly: Assembly
+    tasks: tuple[Task, ...]
+    file_ids: Mapping[str, int]
+
+
+def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
+    """All files by name with their sizes in pages: the experiment's, then those of the programs' images."""
+    page = scenario.machine.page_size
+    table: dict[str, tuple[FileSpec | None, int]] = {name: (spec, -(-spec.size // page)) for name, spec in scenario.files.items()}
+    if any(task.image == "dynamic" for task in scenario.tasks):
+        table.update({f" {name}": (None, pages) for name, pages in IMAGE_FILES.items()})
+    return table
+
+
+def _instances(tasks: tuple[TaskSpec, ...]) -> list[tuple[str, TaskSpec]]:
+    """Every task of the run with its name: `web`, or `web/0`, `web/1`, ... where one spec stands for several."""
+    return [(spec.name if spec.count == 1 else f"{spec.name}/{i}", spec) for spec in tasks for i in range(spec.count)]
+
+
+def _reserved_bytes(ram: int) -> int:
+    """Memory that never reaches the allocator: the kernel's image and its array of page structs.
+
+    Model: 5,760 KiB and 1.7143 % of RAM, which is what a 4.4.1 kernel reported on machines of 256 MiB, 512 MiB and 1 GiB
+    (MemTotal 251892, 509544 and 1024844 KiB); tiny machines keep at least 15/16 of their memory.
+    """
+    return min(5760 * KIB + ram * 17143 // 1_000_000, ram // 16)
+
+
+def _boot(kernel: Kernel, scenario: Scenario) -> None:
+    """Zones from RAM: DMA to 16 MiB and DMA32 to 4 GiB on x86-64, one zone elsewhere; the kernel's own memory is the lowest of the last."""
+    page = scenario.machine.page_size
+    frames = scenario.machine.ram // page
+    bounds = [16 * MIB // page, 4 * GIB // page] if scenario.machine.arch == "x86_64" else []
+    edges = [1, *(bound for bound in bounds if bound < frames), frames + 1]
+    reserved = _reserved_bytes(scenario.machine.ram) // page
+    total = 0
+    for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+        managed = end - start - (reserved if number == len(edges) - 2 else 0)
+        add_zone(kernel.k, start, end, managed)
+        total += managed
+    kernel.sc[kn.SC_NR_FRAMES] = frames + 1
+    kernel.sc[kn.SC_TOTALRAM] = total
+    finish_boot(kernel.k)
+
+
+def _fill_settings(kernel: Kernel, scenario: Scenario) -> None:
+    machine, spec = scenario.machine, scenario.kernel
+    kernel.geo[:] = geometry(get_profile(machine.arch), machine.page_size, machine.tlb)
+    va_bits = int(kernel.geo[kn.G_PAGE_SHIFT]) + sum(int(bits) for bits in kernel.geo[kn.G_BITS : kn.G_BITS + int(kernel.geo[kn.G_LEVELS])])
+    kernel.sc[kn.SC_INDEX_DEPTH] = -(-(va_bits - int(kernel.geo[kn.G_PAGE_SHIFT])) // INDEX_BITS)
+    kernel.cost[:] = [machine.costs[name] for name in COST_NAMES]
+    for name, index in _SYSCTLS.items():
+        value = spec.sysctl[name]
+        kernel.sysctl[index] = value if isinstance(value, int) else 0
+    kernel.sysctl[kn.SYS_FAULT_AROUND_PAGES] = max(1, spec.fault_around_bytes // machine.page_size)
+    kernel.sysctl[kn.SYS_ADMIN_RESERVE_KBYTES] = min(machine.ram // KIB // 32, 8192)
+    kernel.sysctl[kn.SYS_USER_RESERVE_KBYTES] = min(machine.ram // KIB // 32, 131072)
+    kernel.sysctl[kn.SYS_STACK_GUARD_PAGES] = 256
+    rules = rules_of(spec.version, spec.rules)
+    kernel.rule[: len(rules)] = rules
+    kernel.sc[kn.SC_NR_CPUS] = machine.cpus
+
+
+def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[FileSpec | None, int]]) -> dict[str, int]:
+    """The rows of files, their places on devices, and what the page cache holds of them."""
+    machine = scenario.machine
+    devices = list(machine.devices)
+    next_block = dict.fromkeys(devices, 0)
+    ids: dict[str, int] = {}
+    for number, (name, (spec, pages)) in enumerate(table.items(), start=1):
+        row = kernel.file[number]
+        row[f.FI_SIZE] = spec.size if spec else pages * machine.page_size
+        row[f.FI_CACHE] = kernel.sc[kn.SC_PCACHE_NEXT]
+        row[f.FI_CAPACITY] = pages
+        row[f.FI_REFS] = 1
+        row[f.FI_PREV_POS] = -1
+        row[f.FI_FAULT_AROUND] = 1
+        row[f.FI_DEVICE] = -1
+        kernel.sc[kn.SC_PCACHE_NEXT] += pages
+        kernel.sc[kn.SC_FILE_NEXT] = number
+        if spec and spec.fs == "tmpfs":
+            row[f.FI_KIND] = f.FILE_TMPFS
+        elif spec:
+            device = spec.device or devices[0]
+            row[f.FI_DEVICE] = devices.index(device)
+            row[f.FI_BLOCK] = next_block[device]
+            next_block[device] += pages
+            read_ahead = machine.devices[device].read_ahead if spec.read_ahead is None else spec.read_ahead
+            row[f.FI_RA_PAGES] = read_ahead // machine.page_size
+        cached = spec.cached_pages(machine.page_size) if spec else pages
+        if fill_page_cache(kernel.k, number, cached) < cached:
+            what = name.strip()
+            raise VmsimError(f"file {what!r}: {format_bytes(cached * machine.page_size)} in the page cache at the start do not fit in memory")
+        ids[name] = number
+    return ids
+
+
+def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec, files: Mapping[str, int]) -> None:
+    """The row, limits and address space of a task."""
+    machine = scenario.machine
+    row = kernel.task[tid]
+    row[t.T_TGID] = tid
+    row[t.T_CAPS] = sum(_CAPABILITIES.get(name, 0) for name in spec.capabilities)
+    row[t.T_SEGV_PC] = row[t.T_BUS_PC] = row[t.T_SAVED_PC] = row[t.T_ACC_LEFT] = -1
+    limits = {**default_rlimits(scenario.kernel.line, machine.page_size), **spec.rlimits}
+    for name, limit in limits.items():
+        number = RESOURCES[name].number
+        kernel.rlim[tid, 2 * number : 2 * number + 2] = limit.soft, limit.hard
+    size = int(kernel.geo[kn.G_TASK_PAGES])
+    base = size - max(_STACK_GAP_BYTES // machine.page_size, 64)
+    if not mm_create(kernel.k, tid, tid, size, base):
+        raise VmsimError(f"task {spec.name}: no memory for its page tables")
+    if spec.image == "dynamic":
+        for start, piece in dynamic_image(base, size):
+            file = files[f" {piece.file}"] if piece.file else 0
+            image_vma(kernel.k, tid, start, piece.pages, piece.flags, file, piece.pgoff if piece.file else start)
+            if piece.pages == 33 and piece.file is None and start < base:
+                kernel.mm[tid, MM_START_BRK] = start
+                kernel.mm[tid, MM_BRK] = start + piece.pages
+                kernel.mm[tid, MM_END_DATA] = start
+        kernel.mm[tid, MM_TEXT] = code_page(base)
+    kernel.sc[kn.SC_NR_TASKS] += 1
+
+
+def _assemble(scenario: Scenario, instances: list[tuple[str, TaskSpec]], files: Mapping[str, int]) -> tuple[Assembly, list[tuple[int, Assembler]]]:
+    assembly = Assembly()
+    entries = []
+    for name, spec in instances:
+        assembler = Assembler(assembly, name, scenario.machine.page_size, files, spec.vars)
+        entries.append((assembler.assemble(spec.program), assembler))
+    return assembly, entries
+
+
+def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpec | None = None) -> Built:
+    """A machine for a scenario, with the random streams of run `index` under `seed`. Raises VmsimError for what can't be built."""
+    machine = scenario.machine
+    outputs = outputs or OutputsSpec()
+    table = _file_table(scenario)
+    instances = _instances(scenario.tasks)
+    ids = {name: number for number, name in enumerate(table, start=1)}
+    assembly, programs = _assemble(scenario, instances, ids)
+    rows = table_rows(
+        machine.ram // machine.page_size + 1, machine.cpus, len(instances), sum(pages for _, pages in table.values()),
+        len(assembly.code), len(assembly.patterns), sum(table_size(use) for use in assembly.patterns),
+    )  # fmt: skip
+    kernel = Kernel(rows)
+    streams = Streams(seed, index)
+    _fill_settings(kernel, scenario)
+    _boot(kernel, scenario)
+    _fill_files(kernel, scenario, table)
+    if assembly.code:
+        kernel.code[: len(assembly.code)] = np.array(assembly.code, np.int64)
+    fill_patterns(kernel, assembly.patterns, streams)
+    tasks = []
+    for tid, ((name, spec), (pc, assembler)) in enumerate(zip(instances, programs, strict=True), start=1):
+        _start_task(kernel, scenario, tid, spec, ids)
+        kernel.task[tid, t.T_PC] = pc
+        for register, value in spec.vars.items():
+            kernel.reg[tid, assembler.registers[register]] = signed(value)
+        tasks.append(Task(tid, name, spec.start, spec.nice))
+    clear_ledger(kernel.k)
+    series = Series(outputs.series.interval, outputs.series.counters) if outputs.series else None
+    devices = [
+        BlockDevice(name, make_device_model(spec.type, spec.model_dump(), streams.generator(f"device/{name}")), machine.page_size)
+        for name, spec in machine.devices.items()
+    ]
+    options = Options(phase_names=tuple(assembly.phases), series=series)
+    return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids)

@@ -1,0 +1,97 @@
+"""How a run ended, and the report of one in which nothing could ever happen again: who waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vmsim.machine.block import BlockDevice
+from vmsim.machine.tables import KernelTables
+from vmsim.machine.task import DEAD, Task
+from vmsim.struct.errno import ERRNO_NAMES
+from vmsim.struct.pages import P_FLAGS, P_INDEX, P_MAPPING, PG_LOCKED, PG_WRITEBACK
+from vmsim.struct.tasks import (
+    EXIT_SIGNAL,
+    EXIT_SYSCALL,
+    T_EXIT,
+    T_SIG,
+    T_STOP_ERRNO,
+    T_STOP_NR,
+    T_WAIT,
+    T_WAIT_ARG,
+    WAIT_MEMORY,
+    WAIT_PAGE,
+    WAIT_TASK,
+    WAIT_THROTTLE,
+    WAIT_WRITEBACK,
+)
+from vmsim.units import format_duration
+
+FINISHED: Final = "finished"  # every task has ended
+UNTIL: Final = "until"  # the time that was asked for has come
+STUCK: Final = "stuck"  # all tasks wait for what can't happen
+
+
+@dataclass(frozen=True)
+class Ending:
+    """`reason` (FINISHED, UNTIL, STUCK) and time of the end; if stuck, one line about each task and device that matters."""
+
+    reason: str
+    now_ns: int
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the run ended because nothing could ever happen again."""
+        return self.reason == STUCK
+
+    def report(self) -> str:
+        """The ending as text, one line if all went well."""
+        when = format_duration(self.now_ns)
+        if not self.stuck:
+            return f"{self.reason} at {when}"
+        return "\n".join(
+            (
+                f"stuck at {when} ({self.now_ns} ns): nothing can ever happen again",
+                *(f"  {line}" for line in self.waiting),
+            )
+        )
+
+
+def describe_waiting(kernel: KernelTables, tasks: Iterable[Task], devices: Sequence[BlockDevice]) -> tuple[str, ...]:
+    """One line for each task, what it waits for or how it ended, and for each device that holds requests."""
+    lines = [f"task {task}: {_ended(kernel, task) if task.state == DEAD else _waits(kernel, task)}" for task in tasks]
+    for device in devices:
+        if device.stat.depth:
+            queued = device.stat.depth - device.in_service
+            lines.append(
+                f"device {device.name}: {device.in_service} requests in service without an end, {queued} queued"
+            )
+    return tuple(lines)
+
+
+def _waits(kernel: KernelTables, task: Task) -> str:
+    row = kernel.task[task.tid]
+    kind, arg = int(row[T_WAIT]), int(row[T_WAIT_ARG])
+    since = f"since {format_duration(task.slept_ns)}"
+    if kind in (WAIT_PAGE, WAIT_WRITEBACK):
+        frame = kernel.frame[arg]
+        held, flag = ("locked", PG_LOCKED) if kind == WAIT_PAGE else ("under writeback", PG_WRITEBACK)
+        state = held if frame[P_FLAGS] & flag else f"no longer {held}, but nobody woke the task"
+        return f"waits for frame {arg} (mapping {frame[P_MAPPING]}, index {frame[P_INDEX]}; {state}) {since}"
+    if kind == WAIT_TASK:
+        return f"waits for the end of task {arg} {since}"
+    what = {WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up"}.get(kind, "a timer")
+    return f"waits for {what} {since}"
+
+
+def _ended(kernel: KernelTables, task: Task) -> str:
+    row = kernel.task[task.tid]
+    when = f"at {format_duration(task.end_ns)}"
+    if row[T_EXIT] == EXIT_SYSCALL:
+        errno = abs(int(row[T_STOP_ERRNO]))
+        return f"was stopped {when} by {ERRNO_NAMES.get(errno, errno)} from system call {row[T_STOP_NR]}"
+    if row[T_EXIT] == EXIT_SIGNAL:
+        return f"was killed {when} by signal {row[T_SIG]}"
+    return f"has ended {when}"

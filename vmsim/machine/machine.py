@@ -1,0 +1,239 @@
+"""The simulated machine: CPUs, devices and tasks in one simulation, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from simpy import Event
+
+from vmsim.errors import ImpossibleState
+from vmsim.machine.block import BlockDevice
+from vmsim.machine.clock import FAR, Clock
+from vmsim.machine.cpu import LONG_SLICE_NS, Cpu
+from vmsim.machine.elevator import Request
+from vmsim.machine.ending import FINISHED, STUCK, UNTIL, Ending, describe_waiting
+from vmsim.machine.phases import Phase, PhaseRecorder
+from vmsim.machine.scheduler import Scheduler
+from vmsim.machine.series import Series
+from vmsim.machine.tables import Entries, KernelTables, NewBio, NewBios
+from vmsim.machine.task import BLOCKED, DEAD, NEW, QUEUED, Task
+from vmsim.machine.waits import Waits
+from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
+from vmsim.struct.tasks import T_START_NS, T_STATE, TASK_RUNNABLE
+from vmsim.units import NS_PER_MS, NS_PER_US
+
+PROGRESS_NS: Final = 100 * NS_PER_MS  # of simulated time between two calls of `progress`
+IRQ_CPU: Final = 0  # that devices interrupt: where the interrupts of one-queue devices go unless somebody spreads them
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a machine is run.
+
+    All memory accesses of a slice happen at its start in simulated time. Where tasks run on more than one CPU they share
+    memory (frames, LRU lists, the page cache), so their slices are bounded by `quantum_ns`, the largest error in the order
+    of two accesses. `phase_names` are the programs' phases by id.
+    """
+
+    quantum_ns: int = 100 * NS_PER_US
+    phase_names: tuple[str, ...] = ()
+    series: Series | None = None
+
+
+DEFAULTS: Final = Options()
+
+
+class Machine:
+    """A machine with the kernel's tables, devices by index, and tasks; its CPUs are the rows of `kernel.cpu_led`.
+
+    Devices interrupt CPU 0. `clock.now` is the simulated time in ns. The same arguments give the same run.
+    """
+
+    def __init__(
+        self,
+        kernel: KernelTables,
+        devices: Sequence[BlockDevice],
+        tasks: Sequence[Task],
+        entries: Entries,
+        options: Options = DEFAULTS,
+    ) -> None:
+        self.kernel = kernel
+        self.entries = entries
+        self.devices = tuple(devices)
+        self.tasks: dict[int, Task] = {}
+        self.clock = Clock()
+        self.scheduler = Scheduler()
+        self.new_bios = NewBios(kernel)
+        self.waits = Waits(kernel, self.clock, self.scheduler.wake, self.tasks)
+        self.phases = PhaseRecorder(kernel, options.phase_names)
+        self.series = options.series
+        self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
+        self.busy = len(self.cpus)  # CPUs that are neither idle nor parked
+        self.stop_ns = FAR  # from when on CPUs don't begin another slice
+        self._quantum_ns = options.quantum_ns
+        self._alive = 0  # tasks that keep the machine running
+        self._stopped = Event(self.clock)
+        self.scheduler.attach(self.cpus)
+        for device in self.devices:
+            device.attach(self.clock, self._io_done)
+        for cpu in self.cpus:
+            self.clock.process(cpu.process())
+        for task in tasks:
+            self.add_task(task)
+        if self.series is not None:
+            self.series.attach(kernel, self.clock)
+
+    def add_task(self, task: Task) -> None:
+        """A task that will start at its `start_ns`, which is not in the past. Raises ValueError if its tid is taken."""
+        if task.tid in self.tasks:
+            raise ValueError(f"task {task} has the tid of {self.tasks[task.tid]}")
+        self.tasks[task.tid] = task
+        self._alive += not task.daemon
+        self.clock.at(task.start_ns, lambda: self._start_task(task))
+
+    def run(self, progress: Callable[[int], None] | None = None, until_ns: int | None = None) -> Ending:
+        """Run until all tasks have ended, until `until_ns`, or until nothing can ever happen again; say which it was.
+
+        Slices that began before `until_ns` are finished, so the machine may stop a little later; it can be run on from
+        there. `progress` is called with the simulated time, every 100 ms of it. The ledger is checked at the end.
+        """
+        clock = self.clock
+        self.stop_ns = FAR
+        self._stopped = stopped = Event(clock)
+        if until_ns is not None:
+            self.stop_ns = until_ns
+            self.clock.at(until_ns, self.check_progress, eventful=False)
+        if progress is not None:
+            self._report(progress, stopped)
+        for cpu in self.cpus:
+            if cpu.parked:
+                cpu.unpark()
+        self.check_progress()
+        reason = clock.run(until=stopped)
+        while (free := max(cpu.free_at_ns for cpu in self.cpus)) > clock.now:  # the end of the last interrupt
+            clock.run(until=free)
+        self._settle()
+        self.check_ledger()
+        stuck = reason == STUCK
+        waiting = describe_waiting(self.kernel, self.tasks.values(), self.devices) if stuck else ()
+        return Ending(str(reason), clock.now, waiting)
+
+    def at(self, when_ns: int, callback: Callable[[int], None]) -> None:
+        """Call `callback(now)` at a simulated time that is not in the past; slices end there, too."""
+        self.clock.at(when_ns, lambda: callback(self.clock.now), eventful=False)
+
+    def check_ledger(self) -> None:
+        """Raise ImpossibleState unless each nanosecond of each CPU and task has exactly one owner."""
+        kernel = self.kernel
+        for cpu in self.cpus:
+            cpu.flush()
+        wrong = [
+            f"{name} {row} has {LEDGER_NAMES[column]} {led[row, column]}"
+            for name, led in (("CPU", kernel.cpu_led), ("task", kernel.task_led))
+            for row, column in np.argwhere(led < 0)
+        ]
+        for cpu in self.cpus:
+            wrong += _difference(f"CPU {cpu.number}", kernel.cpu_led[cpu.number], cpu.free_at_ns)
+        for task in self.tasks.values():
+            wrong += _difference(f"task {task}", kernel.task_led[task.tid], task.since_ns - task.start_ns)
+        if wrong:
+            raise ImpossibleState(f"at {self.clock.now} ns the ledger doesn't close: " + "; ".join(wrong))
+
+    def phase_results(self) -> list[Phase]:
+        """The phases that have ended."""
+        return self.phases.phases()
+
+    # What the parts of the machine tell it.
+
+    def budget_ns(self, begin_ns: int) -> int:
+        """CPU time until the next due event, at most the quantum if another CPU works, too; the slice gets at least 1 ns.
+
+        What is due are completions, timers and samples, not the end of another CPU's slice.
+        """
+        budget = self.clock.due[0] - begin_ns
+        limit = self._quantum_ns if self.busy > 1 else LONG_SLICE_NS
+        return budget if budget < limit else limit
+
+    def submit(self, bios: list[NewBio]) -> None:
+        """Hand requests to the devices, those for one device together."""
+        plugs: dict[int, list[tuple[int, int, int, int]]] = {}
+        for bio in bios:
+            plugs.setdefault(bio[0], []).append(bio[1:])
+        for device, plug in plugs.items():
+            self.devices[device].submit_plug(plug)
+
+    def task_ended(self, task: Task) -> None:
+        """A task has ended at `task.end_ns`."""
+        self.phases.task_ended(task, task.end_ns)
+        self.waits.task_ended(task.tid, task.end_ns)
+        self._alive -= not task.daemon
+        if not self._alive:
+            self.stop_ns = self.clock.now
+
+    def check_progress(self) -> None:
+        """Stop if no CPU works and it is time to, or none ever will."""
+        if self.busy or self._stopped.triggered:
+            return
+        if not self._alive:
+            self._stopped.succeed(FINISHED)
+        elif self.clock.now >= self.stop_ns:
+            self._stopped.succeed(UNTIL)
+        elif len(self.clock.due) == self.clock.uneventful:
+            self._stopped.succeed(STUCK)
+
+    def _start_task(self, task: Task) -> None:
+        row = self.kernel.task[task.tid]
+        row[T_STATE] = TASK_RUNNABLE
+        row[T_START_NS] = task.start_ns
+        task.state = QUEUED
+        self.scheduler.start(task)
+
+    def _io_done(self, device: BlockDevice, request: Request, now_ns: int) -> None:
+        """A device's interrupt: complete the bios of a request and wake who waited for them."""
+        k, complete_bio = self.kernel.k, self.entries.complete_bio
+        cost = 0
+        if device.fault is None:
+            for bio, _, _ in request.bios:
+                cost += complete_bio(k, bio, 0)
+        else:
+            for bio, first, pages in request.bios:
+                cost += complete_bio(k, bio, int(device.failed(request.write, first, pages)))
+        self.waits.pages_done(self.cpus[IRQ_CPU].interrupt(int(cost), now_ns))
+        if not self.busy:
+            self.check_progress()
+
+    def _report(self, progress: Callable[[int], None], stopped: Event) -> None:
+        clock = self.clock
+
+        def tell(event: Event) -> None:
+            if not stopped.triggered:
+                progress(clock.now)
+                clock.timeout(PROGRESS_NS).callbacks.append(tell)
+
+        clock.timeout(PROGRESS_NS).callbacks.append(tell)
+
+    def _settle(self) -> None:
+        """Charge everybody's waiting up to now."""
+        now = self.clock.now
+        for cpu in self.cpus:
+            cpu.settle(now)
+        for task in self.tasks.values():
+            if task.state not in (NEW, DEAD):
+                led = self.kernel.task_led[task.tid]
+                ready = now if task.state == BLOCKED else task.ready_ns if task.state == QUEUED else task.since_ns
+                led[task.column] += ready - task.since_ns
+                led[L_RUNQ] += now - ready
+                task.since_ns = task.ready_ns = now
+        if self.series is not None:
+            self.series.sample()
+
+
+def _difference(name: str, ledger: np.ndarray[tuple[int], np.dtype[np.int64]], expected_ns: int) -> list[str]:
+    total = int(ledger.sum())
+    if total == expected_ns:
+        return []
+    columns = ", ".join(f"{column} {ns}" for column, ns in zip(LEDGER_NAMES, ledger.tolist(), strict=True) if ns)
+    return [f"{name} has {total} ns of {expected_ns} ({columns})"]

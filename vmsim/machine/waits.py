@@ -1,0 +1,137 @@
+"""What blocked tasks wait for, and waking them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from vmsim.errors import ImpossibleState
+from vmsim.machine.clock import Clock
+from vmsim.machine.tables import KernelTables, flat
+from vmsim.machine.task import BLOCKED, DEAD, QUEUED, Task
+from vmsim.struct.ledger import L_SLEEP, L_WAIT_MEMORY, L_WAIT_READ, L_WAIT_SWAP, L_WAIT_WRITE
+from vmsim.struct.pages import FRAME_COLUMNS, P_FLAGS, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK
+from vmsim.struct.tasks import (
+    WAIT_MEMORY,
+    WAIT_PAGE,
+    WAIT_TASK,
+    WAIT_THROTTLE,
+    WAIT_TIMER,
+    WAIT_WRITEBACK,
+)
+
+_COLUMN: Final = {
+    WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE, WAIT_THROTTLE: L_WAIT_WRITE,
+}  # fmt: skip
+
+
+class Waits:
+    """Blocked tasks by what they wait for. `woken` is called with each task that can run again.
+
+    | wait | argument | ends |
+    |---|---|---|
+    | page, writeback | pfn | when PG_locked or PG_writeback of that frame is clear |
+    | timer, throttle | ns from the end of the slice | then |
+    | memory | ns, or 0 | then (0: never), or at `memory_freed` |
+    | task | tid | when that task has ended |
+    """
+
+    __slots__ = (
+        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_for_task", "_for_memory",
+    )  # fmt: skip
+
+    def __init__(
+        self, kernel: KernelTables, clock: Clock, woken: Callable[[Task], None], tasks: dict[int, Task]
+    ) -> None:
+        self._clock = clock
+        self._woken = woken
+        self._tasks = tasks
+        self._frame = flat(kernel.frame)
+        self._locked: dict[int, list[Task]] = {}  # by index of the page's flags in `frame`, those that wait longest first
+        self._writeback: dict[int, list[Task]] = {}
+        self._for_task: dict[int, list[Task]] = {}
+        self._for_memory: list[Task] = []
+
+    def block(self, task: Task, kind: int, arg: int) -> bool:
+        """Let a task sleep for what `kind` and `arg` say, from `task.since_ns` on; False if that has come already.
+
+        Raises ImpossibleState for a kind that nothing ends.
+        """
+        if kind == WAIT_PAGE:
+            page = arg * FRAME_COLUMNS + P_FLAGS
+            flags = self._frame[page]
+            if not flags & PG_LOCKED:
+                return False
+            task.column = L_WAIT_SWAP if flags & PG_SWAPCACHE else L_WAIT_READ
+            if page in self._locked:
+                self._locked[page].append(task)
+            else:
+                self._locked[page] = [task]
+        elif not self._enlist(task, kind, arg):
+            return False
+        task.wait_seq += 1
+        task.slept_ns = task.since_ns
+        task.state = BLOCKED
+        return True
+
+    def wake(self, task: Task, at_ns: int) -> None:
+        """A blocked task can run again from `at_ns` on."""
+        task.state = QUEUED
+        task.ready_ns = at_ns
+        self._woken(task)
+
+    def pages_done(self, at_ns: int) -> None:
+        """Wake the tasks whose page is no longer locked or under writeback, in the order of their waits for it."""
+        if self._locked:
+            self._wake_clear(self._locked, PG_LOCKED, at_ns)
+        if self._writeback:
+            self._wake_clear(self._writeback, PG_WRITEBACK, at_ns)
+
+    def task_ended(self, tid: int, at_ns: int) -> None:
+        """Wake the tasks that wait for the end of this one."""
+        for task in self._for_task.pop(tid, ()):
+            self.wake(task, at_ns)
+
+    def memory_freed(self, at_ns: int) -> None:
+        """Wake the tasks that wait for free memory."""
+        waiting, self._for_memory = self._for_memory, []
+        for task in waiting:
+            self.wake(task, at_ns)
+
+    def _wake_clear(self, waiting: dict[int, list[Task]], flag: int, at_ns: int) -> None:
+        frame = self._frame
+        for page in list(waiting):
+            if not frame[page] & flag:
+                for task in waiting.pop(page):
+                    task.state = QUEUED
+                    task.ready_ns = at_ns
+                    self._woken(task)
+
+    def _enlist(self, task: Task, kind: int, arg: int) -> bool:
+        if kind not in _COLUMN:
+            raise ImpossibleState(f"task {task} blocks at {task.since_ns} ns, but waits for nothing known ({kind})")
+        task.column = _COLUMN[kind]
+        if kind == WAIT_WRITEBACK:
+            page = arg * FRAME_COLUMNS + P_FLAGS
+            if not self._frame[page] & PG_WRITEBACK:
+                return False
+            self._writeback.setdefault(page, []).append(task)
+        elif kind == WAIT_TASK:
+            if arg not in self._tasks or self._tasks[arg].state == DEAD:
+                return False
+            self._for_task.setdefault(arg, []).append(task)
+        else:
+            if kind == WAIT_MEMORY:
+                self._for_memory.append(task)
+            elif arg <= 0:
+                return False
+            if arg > 0:
+                wait_seq = task.wait_seq + 1
+                self._clock.at(task.since_ns + arg, lambda: self._expired(task, wait_seq))
+        return True
+
+    def _expired(self, task: Task, wait_seq: int) -> None:
+        if task.state == BLOCKED and task.wait_seq == wait_seq:
+            if task in self._for_memory:
+                self._for_memory.remove(task)
+            self.wake(task, self._clock.now)
