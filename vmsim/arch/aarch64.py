@@ -21,15 +21,17 @@ AARCH64 = register(
         flush_ceiling=1024,
         broadcast_flush=True,
         syscalls={
-            "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "msync": 227, "mlock": 228, "munlock": 229,
-            "mlockall": 230, "munlockall": 231, "mincore": 232, "madvise": 233, "mlock2": 284,
+            "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "msync": 227, "mlock": 228,
+            "munlock": 229, "mlockall": 230, "munlockall": 231, "mincore": 232, "madvise": 233, "mlock2": 284,
         },
         sources={
-            "page_tables": "arch/arm64/Kconfig: the defaults ARM64_VA_BITS_39, 47 and 42 for pages of 4, 16 and 64 KiB",
+            "page_tables": "arch/arm64/Kconfig: ARM64_VA_BITS_39, 47 and 42 are the defaults for pages of 4, 16, "
+            "64 KiB",
             "task_size": "arch/arm64/include/asm/memory.h: TASK_SIZE_64, 1 << VA_BITS",
             "l1": "Cortex-A53 TRM (ARM DDI 0500), 5.2.1: micro TLB of ten entries, fully associative",
             "l2": "Cortex-A53 TRM (ARM DDI 0500), 5.2.2: main TLB of 512 entries, 4 ways",
-            "walk_cache": "Cortex-A53 TRM (ARM DDI 0500), 5.2.4: walk cache RAM of 64 entries, 4 ways. Model: for each level",
+            "walk_cache": "Cortex-A53 TRM (ARM DDI 0500), 5.2.4: walk cache RAM of 64 entries, 4 ways. Model: "
+            "for each level",
             "asid_bits": "Cortex-A53 TRM (ARM DDI 0500): 16-bit ASIDs; arch/arm64/mm/context.c",
             "hw_young": "arch/arm64/include/asm/pgtable.h: PTE_AF is set by software before ARMv8.1",
             "hw_dirty": "arch/arm64/include/asm/pgtable.h: PTE_RDONLY until the page is dirty",

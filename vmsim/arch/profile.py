@@ -20,12 +20,17 @@ from vmsim.units import format_bytes
 
 NO_CEILING = 1 << 40  # pages are flushed one by one however many they are
 MAX_LEVELS = 6
+MAX_VPN_BITS = 44  # that hw/tlb.py keeps of an address
+MAX_UPPER_BITS = 38  # of a vpn that all levels but the last index, as hw/tlb.py keeps them
 MAX_WALK_CACHE = kn.PWC_COLUMNS // 8
 
 
 @dataclass(frozen=True)
 class PageTables:
-    """The page tables that go with one page size: index bits of each level, top level first, and the user's part of the addresses."""
+    """The page tables that go with one page size:
+
+    index bits of each level, top level first, and the user's part of the addresses.
+    """
 
     index_bits: tuple[int, ...]
     va_bits: int
@@ -59,7 +64,8 @@ class Profile:
     syscalls: Mapping[str, int]  # numbers of the system calls that this simulator knows
     sources: Mapping[str, str]
     software_refill: bool = False
-    flags: Mapping[str, int] = field(default_factory=dict)  # values that differ from the generic ones (include/uapi/asm-generic)
+    # values that differ from the generic ones (include/uapi/asm-generic)
+    flags: Mapping[str, int] = field(default_factory=dict)
     errnos: Mapping[str, int] = field(default_factory=dict)
     signals: Mapping[str, int] = field(default_factory=dict)
     rlimit_memlock: int = 8  # RLIMIT_MEMLOCK as setrlimit(2) takes it
@@ -157,7 +163,12 @@ def _fill_page_tables(geo: NDArray[np.int64], name: str, page_size: int, tables:
     levels = len(tables.index_bits)
     covered = shift + sum(tables.index_bits)
     if 1 << shift != page_size or not 2 <= levels <= MAX_LEVELS or covered != tables.va_bits:
-        raise VmsimError(f"{name}: {levels} levels of {tables.index_bits} bits and pages of {page_size} bytes cover {covered} bits, not {tables.va_bits}")
+        raise VmsimError(
+            f"{name}: {levels} levels of {tables.index_bits} bits and pages of {page_size} bytes cover {covered} bits, "
+            f"not {tables.va_bits}"
+        )
+    if sum(tables.index_bits[:-1]) > MAX_UPPER_BITS or covered - shift > MAX_VPN_BITS:
+        raise VmsimError(f"{name}: {tables.index_bits} index more bits than a TLB entry holds")
     if tables.task_size > 1 << covered or tables.task_size % page_size:
         raise VmsimError(f"{name}: TASK_SIZE {tables.task_size:#x} is beyond {covered} bits or not whole pages")
     geo[kn.G_PAGE_SHIFT] = shift
@@ -173,7 +184,9 @@ def _sets_and_ways(name: str, level: TlbLevelLike) -> tuple[int, int]:
         return 0, 0
     sets, rest = divmod(level.entries, level.ways) if level.ways > 0 else (0, 1)
     if rest or sets & (sets - 1) or sets < 1:
-        raise VmsimError(f"{name}: expected entries = ways times a power of two, got {level.entries} entries of {level.ways} ways")
+        raise VmsimError(
+            f"{name}: expected entries = ways times a power of two, got {level.entries} entries of {level.ways} ways"
+        )
     if name == "walk_cache" and level.entries > MAX_WALK_CACHE:
         raise VmsimError(f"walk_cache: expected at most {MAX_WALK_CACHE} entries for each level, got {level.entries}")
     return sets, level.ways

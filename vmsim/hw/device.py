@@ -1,7 +1,8 @@
-"""Service-time models of block devices: how long a request takes, by its size, direction and place, in integer nanoseconds.
+"""Service-time models of block devices: how long a request takes, by its size, direction and place, in integer ns.
 
-A model is a class in a file of its own in `vmsim/hw/devices`, registered beside it by `@device_model("name")`.  It knows
-nothing of queues, tasks or the simulation: it is told the time at which a request is handed to it and says when it is done.
+A model is a class in a file of its own in `vmsim/hw/devices`, registered beside it by `@device_model("name")`.  It
+knows nothing of queues, tasks or the simulation: it is told the time at which a request is handed to it and says when
+it is done.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _BLOCK = 1024  # draws made at a time: one scalar draw costs as much as a hundre
 
 
 class DeviceModel(Protocol):
-    """What a model offers: `depth` requests may be in it at a time, and a rotational one wants its queue sorted by place."""
+    """What a model offers: `depth` requests fit in it at a time; a rotational one wants its queue sorted by place."""
 
     depth: int
     rotational: bool
@@ -59,7 +60,7 @@ def device_models() -> tuple[str, ...]:
 
 
 def make_device_model(name: str, parameters: Parameters, rng: np.random.Generator) -> DeviceModel:
-    """The device model `name` with these parameters. Raises VmsimError where there is no such model or a parameter lacks."""
+    """The device model `name` with these parameters. Raises VmsimError for an unknown model or a missing parameter."""
     if name not in device_models():
         raise VmsimError(unknown_name("device model", name, _MODELS))
     try:
@@ -71,7 +72,7 @@ def make_device_model(name: str, parameters: Parameters, rng: np.random.Generato
 class Latency:
     """A stream of latencies from one distribution with one generator of its own.
 
-    `next_ns()` is the next one, at least 0. Drawn a block at a time, so the stream depends on nothing but the generator.
+    `next_ns()` is the next one, at least 0. The stream depends on nothing but the generator.
     """
 
     __slots__ = ("_block", "_ready")
@@ -114,15 +115,16 @@ def _empirical(mean_ns: int, shape: Parameters, rng: np.random.Generator) -> Lat
 
 
 _DISTRIBUTIONS: Final[dict[str, Callable[[int, Parameters, np.random.Generator], Latency]]] = {
-    "constant": _constant, "exponential": _exponential, "lognormal": _lognormal, "uniform": _uniform, "empirical": _empirical,
+    "constant": _constant, "exponential": _exponential, "lognormal": _lognormal, "uniform": _uniform,
+    "empirical": _empirical,
 }  # fmt: skip
 
 
 def make_latency(mean_ns: int, shape: Parameters, rng: np.random.Generator) -> Latency:
     """Latencies with the mean `mean_ns` of the distribution `shape["type"]`.
 
-    Its other keys: `fixed` (share of the mean that every draw has), `sigma` (of the logarithm), `spread` (half width as a
-    share of the mean), `quantiles` (ns, each alike, which replace the mean). Raises VmsimError for an unknown type.
+    Its other keys: `fixed` (share of the mean that every draw has), `sigma` (of the logarithm), `spread` (half width as
+    a share of the mean), `quantiles` (ns, each alike, which replace the mean). Raises VmsimError for an unknown type.
     """
     kind = shape["type"]
     if kind not in _DISTRIBUTIONS:

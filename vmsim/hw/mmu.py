@@ -1,13 +1,15 @@
 """The access loop: each access of a task probes the TLBs and, on a miss, walks the page tables.
 
-An access costs ``user_access`` and the work that the program does with it; a hit in the second level adds ``tlb_l2_hit``; a walk adds
-one reference for each table that it reads.  The lowest upper table entry that the page-walk caches hold costs ``walk_cached_ref`` and
-spares all tables above; each table read from there down, the leaf included, costs ``walk_memory_ref``.  A machine that refills its TLB in software
-also pays a ``trap``.  The search of the TLBs before a walk is part of the walk's cost.
+An access costs ``user_access`` and the work that the program does with it; a hit in the second level adds
+``tlb_l2_hit``; a walk adds one reference for each table that it reads.  The lowest upper table entry that the page-
+walk caches hold costs ``walk_cached_ref`` and spares all tables above; each table read from there down, the leaf
+included, costs ``walk_memory_ref``.  A machine that refills its TLB in software also pays a ``trap``.  The search of
+the TLBs before a walk is part of the walk's cost.
 """
 
 from __future__ import annotations
 
+from vmsim.arch.profile import geometry, get_profile
 from vmsim.hw.tlb import (
     PWC_LEVEL_ENTRIES,
     TAG_VALID,
@@ -19,12 +21,14 @@ from vmsim.hw.tlb import (
     TS_WALK_REFS,
     TS_WALKS,
     asid_tag,
+    walk_cache_epoch,
 )
 from vmsim.hw.walk import NODE_ENTRIES
 from vmsim.struct.costs import C_TLB_L2_HIT, C_TRAP, C_USER_ACCESS, C_WALK_CACHED_REF, C_WALK_MEMORY_REF
 from vmsim.struct.histogram import hist_bucket
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import (
+    G_ASIDS,
     G_BITS,
     G_HW_DIRTY,
     G_HW_YOUNG,
@@ -37,12 +41,13 @@ from vmsim.struct.kernel import (
     G_PWC_WAYS,
     G_SHIFT,
     G_SOFTWARE_REFILL,
+    NR_GEOMETRY,
     SC_DEADLINE,
     SC_FAULT_VPN,
     SC_FAULT_WRITE,
     SC_NOW,
 )
-from vmsim.struct.ledger import NR_LEDGER, L_TLB, L_TRAP, L_USER, L_WALK
+from vmsim.struct.ledger import L_TLB, L_TRAP, L_USER, L_WALK, NR_LEDGER
 from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG
 from vmsim.struct.tasks import (
     KIND_MINOR,
@@ -57,7 +62,7 @@ from vmsim.struct.tasks import (
     T_MM,
 )
 from vmsim.struct.vmas import MM_PGD
-from vmsim.struct.ways import inlined, match_ways, prefetch, push_way, scratch_row
+from vmsim.struct.ways import has_tag, inlined, match_ways, prefetch, push_way, scratch_row
 
 ACCESS_DONE = 0
 ACCESS_FAULT = 1
@@ -65,28 +70,12 @@ ACCESS_BUDGET = 2
 
 BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
 FETCHED = 2 * BLOCK
-WALKED = 1 + BLOCK
 
 # What a burst counts: hits in both TLB levels, then walks by the number of upper levels that the walk caches spared.
 N_L1 = 0
 N_L2 = 1
 N_WALKS = 2
 NR_COUNTS = 10
-
-# What a burst keeps at hand of `k.geo`: shift and mask of each upper level's index, the mask of the walk caches' sets.
-SHAPE_PWC_SETS = 12
-SHAPE_PWC_TAG = 13
-NR_SHAPES = 14
-
-
-@inlined
-def _shapes_of(k, asid, shapes):
-    geo = k.geo
-    for level in range(geo[G_LEVELS] - 1):
-        shapes[2 * level] = geo[G_SHIFT + level]
-        shapes[2 * level + 1] = (1 << geo[G_BITS + level]) - 1
-    shapes[SHAPE_PWC_SETS] = geo[G_PWC_SETS] - 1
-    shapes[SHAPE_PWC_TAG] = asid | TAG_VALID
 
 
 @inlined
@@ -100,17 +89,19 @@ def _spent(k):
 
 
 @inlined
-def _demands_of(k, demands):
-    """Pairs for a read and a write: mask and value of a leaf entry that is fit as it is, and of one that the MMU may make fit."""
-    young = 0 if k.geo[G_HW_YOUNG] != 0 else PTE_YOUNG
-    dirty = 0 if k.geo[G_HW_DIRTY] != 0 else PTE_DIRTY
-    demands[2] = PTE_PRESENT | PTE_YOUNG
-    demands[3] = PTE_PRESENT | PTE_YOUNG | PTE_WRITE | PTE_DIRTY
-    demands[6] = PTE_PRESENT | young
-    demands[7] = PTE_PRESENT | young | PTE_WRITE | dirty
-    for i in range(2):
-        demands[i] = demands[2 + i] | PTE_PROTNONE
-        demands[4 + i] = demands[6 + i] | PTE_PROTNONE
+def _translate(pte, write, young, dirty):
+    """A leaf entry as an access leaves it, 0 if the access faults; `young` and `dirty`:
+
+    the bits that the MMU sets itself.
+    """
+    need = PTE_PRESENT
+    if not young:
+        need |= PTE_YOUNG
+    if write != 0:
+        need |= PTE_WRITE if dirty else PTE_WRITE | PTE_DIRTY
+    if pte & (need | PTE_PROTNONE) != need:
+        return 0
+    return pte | PTE_YOUNG | PTE_DIRTY if write != 0 else pte | PTE_YOUNG
 
 
 @inlined
@@ -126,184 +117,211 @@ def _refill_ns(k):
 
 
 @inlined
-def _below(pt, node, shapes, level, vpn):
-    """The table below `node`, a table of `level`, that covers `vpn`; 0 if there is none."""
-    if node == 0:
-        return 0
-    return pt[node + NODE_ENTRIES + ((vpn >> shapes[2 * level]) & shapes[2 * level + 1])]
+def _may_access(tlb, base, ways, tag, write):
+    """Whether a set holds a translation, and for a write the right to write too."""
+    if has_tag(tlb, base, ways, tag | TAG_WRITE, TAG_WRITE) == 0:
+        return False
+    return write == 0 or has_tag(tlb, base, ways, tag | TAG_WRITE, 0) != 0
 
 
 @inlined
-def _leaf_below(pt, node, shapes, upper, vpn):
-    """The last-level table that covers `vpn` below `node`, a table of level 1; 0 if there is none."""
-    if upper == 3:
-        return _below(pt, _below(pt, node, shapes, 1, vpn), shapes, 2, vpn)
-    for level in range(1, upper):
-        node = _below(pt, node, shapes, level, vpn)
-    return node
-
-
-@inlined
-def _count_walks(pwc, shapes, upper, ways, vpns, counts):
-    """Count walks that found all tables by the number of upper levels that the walk caches spare; the caches hold them from now on.
-
-    `vpns` begins with the number of walks; their pages follow, in order.  A level's cache sees the walks that missed in those below it.
-    """
-    walks = vpns[0]
-    for level in range(upper - 1, -1, -1):
-        missed = 0
-        shift, sets = shapes[2 * level], shapes[SHAPE_PWC_SETS]
-        for i in range(1, walks + 1):
-            vpn = vpns[i]
-            region = vpn >> shift
-            base = level * PWC_LEVEL_ENTRIES + (region & sets) * ways
-            tag = shapes[SHAPE_PWC_TAG] | region << TAG_VPN
-            if match_ways(pwc, base, ways, tag, 0) < 0:
-                push_way(pwc, base, ways, tag)
-                missed += 1
-                vpns[missed] = vpn
-        counts[N_WALKS + level + 1] += walks - missed
-        walks = missed
-    counts[N_WALKS] += walks
-
-
-@inlined
-def _enter(tlb, base, ways, way, tag):
-    """Put a translation into a set; `way` is where it stands already, without the right to write, or -1."""
+def _enter(tlb, base, ways, tag):
+    """Put a translation into a set, in which it may stand already without the right to write."""
+    way = match_ways(tlb, base, ways, tag | TAG_WRITE, TAG_WRITE)
     if way >= 0:
         tlb[base + way] = tag
     else:
         push_way(tlb, base, ways, tag)
 
 
-def _burst_for(ways_l1, ways_l2, ways_pwc, levels):
-    """The loop over a burst for so many ways and levels of page tables; 0: what `k.geo` says, as in a machine without its own loop."""
+def _mmu_for(fixed):
+    """The loop over a burst and the failed walk for the geometry `fixed`, a tuple, whose numbers become constants;
+    None: for any, from `k.geo`.
+    """
+    if fixed is None:
+
+        @inlined
+        def geo(k, column):
+            return k.geo[column]
+
+    else:
+
+        @inlined
+        def geo(k, column):
+            return fixed[column]
+
+    @inlined
+    def below(k, node, level, vpn):
+        """The table below `node`, a table of `level`, that covers `vpn`; 0 if there is none."""
+        if node == 0:
+            return 0
+        return k.pt[node + NODE_ENTRIES + ((vpn >> geo(k, G_SHIFT + level)) & ((1 << geo(k, G_BITS + level)) - 1))]
+
+    @inlined
+    def is_beyond(k, vpn):
+        """Whether a page lies outside what the page tables can map."""
+        return vpn >> (geo(k, G_SHIFT) + geo(k, G_BITS)) != 0
+
+    @inlined
+    def fetch(k, pgd, buffer, slots, first, last):
+        """Find the leaf slots of the accesses first..last - 1 (0:
+
+        there is no table) and ask the host's cache for their entries.
+
+        Returns `last`, or the first access to a page beyond all page tables.
+        """
+        pt, upper, top_shift = k.pt, geo(k, G_LEVELS) - 1, geo(k, G_SHIFT)
+        leaf_mask = (1 << geo(k, G_BITS + upper)) - 1
+        top, second = -1, 0
+        for i in range(first, last):
+            vpn = buffer[i] >> 1
+            if vpn >> top_shift != top:
+                if is_beyond(k, vpn):
+                    return i
+                top = vpn >> top_shift
+                second = below(k, pgd, 0, vpn)
+            node = second
+            for level in range(1, upper):
+                node = below(k, node, level, vpn)
+            slot = node + NODE_ENTRIES + (vpn & leaf_mask) if node != 0 else 0
+            slots[i & (FETCHED - 1)] = slot
+            prefetch(pt, slot)
+        return last
+
+    @inlined
+    def spared_levels(k, pwc, depth, prefix, vpn):
+        """How many of the `depth` upper levels of a walk the walk caches spare; what they missed they hold from now
+        on.
+        """
+        ways = geo(k, G_PWC_WAYS)
+        level = depth - 1 if ways > 0 else -1
+        while level >= 0:
+            region = vpn >> geo(k, G_SHIFT + level)
+            base = level * PWC_LEVEL_ENTRIES + (region & (geo(k, G_PWC_SETS) - 1)) * ways
+            tag = prefix | region << TAG_VPN
+            if has_tag(pwc, base, ways, tag, 0) != 0:
+                return level + 1
+            push_way(pwc, base, ways, tag)
+            level -= 1
+        return 0
+
+    @inlined
+    def asid_of(k, mm):
+        return asid_tag(k, mm) if geo(k, G_ASIDS) != 0 else 0
 
     @compiled
     def burst(k, cpu, tid, end, work_ns, counts):
-        """Complete accesses up to `end`, move T_BUF_POS to the first that isn't, count them in `counts`, say why it stopped."""
-        geo, task, cost = k.geo, k.task[tid], k.cost
-        pt, buffer = k.pt, k.abuf[tid]
+        """Complete accesses up to `end`, move T_BUF_POS to the first that isn't, count them in `counts`, say why it
+        stopped.
+        """
+        task, cost, pt, buffer = k.task[tid], k.cost, k.pt, k.abuf[tid]
         tlb, pwc = k.tlb_tag[cpu], k.pwc_tag[cpu]
-        upper = (levels if levels else geo[G_LEVELS]) - 1
-        l1_ways = ways_l1 if ways_l1 else geo[G_L1_WAYS]
-        l2_ways = ways_l2 if ways_l2 else geo[G_L2_WAYS]
-        pwc_ways = ways_pwc if ways_pwc else geo[G_PWC_WAYS]
-        l1_mask, l2_mask = geo[G_L1_SETS] - 1, geo[G_L2_SETS] - 1
-        l2_first = geo[G_L1_SETS] * l1_ways
-        shapes, walk_ns = scratch_row(NR_SHAPES), scratch_row(NR_COUNTS)
-        slots, walked, fresh, demands = scratch_row(FETCHED), scratch_row(WALKED), scratch_row(NR_COUNTS), scratch_row(8)
+        upper = geo(k, G_LEVELS) - 1
+        l1_ways, l2_ways = geo(k, G_L1_WAYS), geo(k, G_L2_WAYS)
+        l1_mask, l2_mask = geo(k, G_L1_SETS) - 1, geo(k, G_L2_SETS) - 1
+        l2_first = geo(k, G_L1_SETS) * l1_ways
+        young, dirty = geo(k, G_HW_YOUNG) != 0, geo(k, G_HW_DIRTY) != 0
+        walk_ns, slots = scratch_row(NR_COUNTS), scratch_row(FETCHED)
         mm = task[T_MM]
-        pgd, asid = k.mm[mm, MM_PGD], asid_tag(k, mm)
-        _shapes_of(k, asid, shapes)
-        _demands_of(k, demands)
-        leaf_mask = (1 << geo[G_BITS + upper]) - 1
+        pgd, asid = k.mm[mm, MM_PGD], asid_of(k, mm)
+        prefix = asid | walk_cache_epoch(k, cpu)
         l1_ns = cost[C_USER_ACCESS] + work_ns
         l2_ns = l1_ns + cost[C_TLB_L2_HIT]
-        longest_ns = l2_ns
         for spared in range(upper + 1):
             walk_ns[spared] = l1_ns + _walk_ns(k, spared, upper) + _refill_ns(k)
-            longest_ns = max(longest_ns, walk_ns[spared])
-        left_ns = k.sc[SC_DEADLINE] - _spent(k)
-        top_shift, top, second = shapes[0], -1, 0
+        spent, deadline = _spent(k), k.sc[SC_DEADLINE]
+        in_l1, in_l2 = 0, 0
         pos = task[T_BUF_POS]
         fetched = pos
-        fault = 0
-        while pos < end and left_ns > 0 and fault == 0:
-            stop = min(pos + BLOCK if left_ns > BLOCK * longest_ns else pos + 1, end)
-            for i in range(fetched, min(stop + BLOCK, end)):
-                vpn = buffer[i] >> 1
-                if vpn >> top_shift != top:
-                    top = vpn >> top_shift
-                    second = _below(pt, pgd, shapes, 0, vpn)
-                node = _leaf_below(pt, second, shapes, upper, vpn)
-                slot = node + NODE_ENTRIES + (vpn & leaf_mask) if node != 0 else 0
-                slots[i & (FETCHED - 1)] = slot
-                prefetch(pt, slot)
-            fetched = min(stop + BLOCK, end)
-            in_l1, in_l2, walks = 0, 0, 0
+        reason = ACCESS_DONE
+        while pos < end and reason == ACCESS_DONE:
+            fetched = fetch(k, pgd, buffer, slots, fetched, min(pos + FETCHED, end))
+            stop = min(pos + BLOCK, fetched)
+            if stop == pos:
+                reason = ACCESS_BUDGET if spent >= deadline else ACCESS_FAULT
             while pos < stop:
+                if spent >= deadline:
+                    reason = ACCESS_BUDGET
+                    break
                 access = buffer[pos]
                 vpn, write = access >> 1, access & 1
                 tag = asid | vpn << TAG_VPN | TAG_VALID
                 l1_set = (vpn & l1_mask) * l1_ways
-                l1_way = match_ways(tlb, l1_set, l1_ways, tag | TAG_WRITE, TAG_WRITE)
-                if l1_way >= 0 and (write == 0 or tlb[l1_set + l1_way] & TAG_WRITE != 0):
+                if _may_access(tlb, l1_set, l1_ways, tag, write):
                     in_l1 += 1
+                    spent += l1_ns
                     pos += 1
                     continue
                 l2_set = l2_first + (vpn & l2_mask) * l2_ways
-                l2_way = match_ways(tlb, l2_set, l2_ways, tag | TAG_WRITE, TAG_WRITE)
-                if l2_way >= 0 and (write == 0 or tlb[l2_set + l2_way] & TAG_WRITE != 0):
-                    push_way(tlb, l1_set, l1_ways, tlb[l2_set + l2_way])
+                # both levels agree on the right to write: L1 doesn't hold it
+                if _may_access(tlb, l2_set, l2_ways, tag, write):
+                    way = match_ways(tlb, l2_set, l2_ways, tag | TAG_WRITE, TAG_WRITE)
+                    push_way(tlb, l1_set, l1_ways, tlb[l2_set + way])
                     in_l2 += 1
+                    spent += l2_ns
                     pos += 1
                     continue
                 slot = slots[pos & (FETCHED - 1)]
                 pte = pt[slot]
-                if pte & demands[write] != demands[2 + write]:
-                    if pte & demands[4 + write] != demands[6 + write]:
-                        fault = 1
+                if write != 0 or pte & (PTE_PRESENT | PTE_YOUNG | PTE_PROTNONE) != PTE_PRESENT | PTE_YOUNG:
+                    marked = _translate(pte, write, young, dirty)
+                    if marked == 0:
+                        reason = ACCESS_FAULT
                         break
-                    pte |= demands[2 + write]
+                    pte = marked
                     pt[slot] = pte
                 if pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY:
                     tag |= TAG_WRITE
-                _enter(tlb, l1_set, l1_ways, l1_way, tag)
-                _enter(tlb, l2_set, l2_ways, l2_way, tag)
-                walks += 1
-                walked[walks] = vpn
+                spared = spared_levels(k, pwc, upper, prefix, vpn)
+                counts[N_WALKS + spared] += 1
+                spent += walk_ns[spared]
+                if write == 0:
+                    push_way(tlb, l1_set, l1_ways, tag)
+                    push_way(tlb, l2_set, l2_ways, tag)
+                else:
+                    _enter(tlb, l1_set, l1_ways, tag)
+                    _enter(tlb, l2_set, l2_ways, tag)
                 pos += 1
-            walked[0] = walks
-            for i in range(NR_COUNTS):
-                fresh[i] = 0
-            _count_walks(pwc, shapes, upper, pwc_ways, walked, fresh)
-            left_ns -= in_l1 * l1_ns + in_l2 * l2_ns
-            counts[N_L1] += in_l1
-            counts[N_L2] += in_l2
-            for spared in range(upper + 1):
-                left_ns -= fresh[N_WALKS + spared] * walk_ns[spared]
-                counts[N_WALKS + spared] += fresh[N_WALKS + spared]
         task[T_BUF_POS] = pos
-        if fault != 0:
-            return ACCESS_FAULT
-        return ACCESS_DONE if pos >= end else ACCESS_BUDGET
+        counts[N_L1] = in_l1
+        counts[N_L2] = in_l2
+        return reason
 
-    return burst
+    @compiled
+    def failed_walk(k, cpu, tid, vpn):
+        """Charge the walk of an access that faults; the upper tables that it found stay in the walk caches.
+
+        There is no walk for an address that the page tables can't map (x86: not canonical).
+        """
+        k.tlb_stat[cpu, TS_FAULTS] += 1
+        if is_beyond(k, vpn):
+            return
+        mm = k.task[tid, T_MM]
+        depth, upper = 0, geo(k, G_LEVELS) - 1
+        node = below(k, k.mm[mm, MM_PGD], 0, vpn)
+        while node != 0 and depth < upper:
+            depth += 1
+            if depth < upper:
+                node = below(k, node, depth, vpn)
+        spared = spared_levels(k, k.pwc_tag[cpu], depth, asid_of(k, mm) | walk_cache_epoch(k, cpu), vpn)
+        k.led[L_WALK] += _walk_ns(k, spared, depth)
+        k.led[L_TRAP] += _refill_ns(k)
+
+    return burst, failed_walk
 
 
-_burst_any = _burst_for(0, 0, 0, 0)
-_burst_4_8_4 = _burst_for(4, 8, 4, 4)  # x86-64
+_burst_any, _failed_walk = _mmu_for(None)
+_OWN = geometry(get_profile("x86_64"), 4096)
+_burst_own, _ = _mmu_for(tuple(int(number) for number in _OWN))
 
 
 @inlined
 def _has_own_loop(k):
-    geo = k.geo
-    return geo[G_L1_WAYS] == 4 and geo[G_L2_WAYS] == 8 and geo[G_PWC_WAYS] == 4 and geo[G_LEVELS] == 4
-
-
-@compiled
-def _failed_walk(k, cpu, tid, vpn):
-    """Charge the walk of an access that faults; the upper tables that it found stay in the walk caches."""
-    pt, geo, mm = k.pt, k.geo, k.task[tid, T_MM]
-    shapes, walked, counts = scratch_row(NR_SHAPES), scratch_row(2), scratch_row(NR_COUNTS)
-    _shapes_of(k, asid_tag(k, mm), shapes)
-    depth, upper = 0, geo[G_LEVELS] - 1
-    node = _below(pt, k.mm[mm, MM_PGD], shapes, 0, vpn)
-    while node != 0 and depth < upper:
-        depth += 1
-        if depth < upper:
-            node = _below(pt, node, shapes, depth, vpn)
-    for i in range(NR_COUNTS):
-        counts[i] = 0
-    walked[0], walked[1] = 1, vpn
-    _count_walks(k.pwc_tag[cpu], shapes, depth, geo[G_PWC_WAYS], walked, counts)
-    spared = 0
-    while counts[N_WALKS + spared] == 0:
-        spared += 1
-    k.led[L_WALK] += _walk_ns(k, spared, depth)
-    k.led[L_TRAP] += _refill_ns(k)
-    k.tlb_stat[cpu, TS_FAULTS] += 1
+    """Whether this machine's geometry is the one whose numbers are constants in a loop of its own."""
+    different = 0
+    for column in range(NR_GEOMETRY):
+        different |= k.geo[column] ^ _OWN[column]
+    return different == 0
 
 
 @compiled
@@ -340,11 +358,14 @@ def _settle(k, cpu, tid, work_ns, counts, in_histogram):
 
 @compiled
 def access_burst(k, cpu, tid, work_ns):
-    """Run the accesses in a task's buffer, `work_ns` of the program's own work each, from T_BUF_POS on: why it stopped.
+    """Run the accesses in a task's buffer, `work_ns` of the program's own work each, from T_BUF_POS on:
 
-    ACCESS_DONE: all are done.  ACCESS_FAULT: the one at T_BUF_POS faults (SC_FAULT_VPN, SC_FAULT_WRITE); its walk is charged, and T_ACC_BEGAN
-    says when it began, if it hadn't faulted before.  ACCESS_BUDGET: the slice's time is used up; only the last access may go beyond it.
-    When T_ACC_KIND says that the first access had faulted, its latency is counted from T_ACC_BEGAN under that kind.
+    why it stopped.
+
+    ACCESS_DONE: all are done.  ACCESS_FAULT: the one at T_BUF_POS faults (SC_FAULT_VPN, SC_FAULT_WRITE); its walk is
+    charged, and T_ACC_BEGAN says when it began, if it hadn't faulted before.  ACCESS_BUDGET: the slice's time is used
+    up; only the last access may go beyond it. When T_ACC_KIND says that the first access had faulted, its latency is
+    counted from T_ACC_BEGAN under that kind.
     """
     task, counts = k.task[tid], scratch_row(NR_COUNTS)
     while True:
@@ -353,7 +374,7 @@ def access_burst(k, cpu, tid, work_ns):
         for i in range(NR_COUNTS):
             counts[i] = 0
         if _has_own_loop(k):
-            reason = _burst_4_8_4(k, cpu, tid, end, work_ns, counts)
+            reason = _burst_own(k, cpu, tid, end, work_ns, counts)
         else:
             reason = _burst_any(k, cpu, tid, end, work_ns, counts)
         _settle(k, cpu, tid, work_ns, counts, 0 if is_retry else 1)

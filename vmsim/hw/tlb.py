@@ -1,14 +1,16 @@
 """TLBs of two levels and page-walk caches: what they hold, how they are flushed, and address-space identifiers.
 
-Each level is set-associative with any number of ways (fully associative: one set).  A set is a queue: a new translation enters at its
-front and pushes out the oldest.  Filling, flushing and refilling a set of w ways in order therefore keeps any w pages, as in hardware, and
-a flushed entry leaves room at the end, so a set never evicts while it has room.  This is round-robin replacement without a pointer.
-The pseudo-LRU trees of x86 differ where some pages of a set are used more often than others: a hit protects an entry there and doesn't here,
-so a hot page among a stream of cold ones is evicted once in `ways` fills of its set.  For uniformly random pages and for cyclic sweeps the
-rates are the same.  The reason for the choice is speed: a set is compared and shifted as one vector, and a hit writes nothing.
+Each level is set-associative with any number of ways (fully associative: one set).  A set is a queue: a new
+translation enters at its front and pushes out the oldest.  Filling, flushing and refilling a set of w ways in order
+therefore keeps any w pages, as in hardware, and a flushed entry leaves room at the end, so a set never evicts while it
+has room.  This is round-robin replacement without a pointer.  The pseudo-LRU trees of x86 differ where some pages of a
+set are used more often than others: a hit protects an entry there and doesn't here, so a hot page among a stream of
+cold ones is evicted once in `ways` fills of its set.  For uniformly random pages the rates are the same; a
+cyclic sweep just beyond the capacity always misses here and not quite always there.  The reason for the choice is
+speed: a set is compared and shifted as one vector, and a hit writes nothing.
 
-`k.tlb_tag[cpu]` holds the sets of the first level, then those of the second; `k.pwc_tag[cpu]` holds PWC_LEVEL_ENTRIES entries for each
-upper level of the page tables, top level first.  An entry is a tag; 0 is an empty way.
+`k.tlb_tag[cpu]` holds the sets of the first level, then those of the second; `k.pwc_tag[cpu]` holds PWC_LEVEL_ENTRIES
+entries for each upper level of the page tables, top level first.  An entry is a tag; 0 is an empty way.
 """
 
 from __future__ import annotations
@@ -24,19 +26,24 @@ from vmsim.struct.kernel import (
     G_L2_SETS,
     G_L2_WAYS,
     G_LEVELS,
-    G_PWC_SETS,
-    G_PWC_WAYS,
     SC_ASID_NEXT,
     SC_NR_CPUS,
 )
 from vmsim.struct.ledger import L_IPI, L_SYSCALL
 from vmsim.struct.vmas import MM_ASID, MM_CPUMASK
+from vmsim.struct.ways import match_ways
 
-# A tag: asid << TAG_ASID | vpn << TAG_VPN | TAG_VALID, and TAG_WRITE if writes are allowed and the page is dirty already.
+# A tag: asid << TAG_ASID | vpn << TAG_VPN | TAG_VALID, and TAG_WRITE if writes are allowed and the page is dirty
+# already.
 TAG_WRITE = 1
 TAG_VALID = 2
 TAG_VPN = 2
 TAG_ASID = 46
+
+# An entry of a walk cache has a table's part of the vpn instead, and the epoch in which it was made: a flush begins a
+# new epoch.
+TAG_EPOCH = 40
+WALK_EPOCHS = 1 << (TAG_ASID - TAG_EPOCH)
 
 PWC_LEVEL_ENTRIES = 64
 LAST_CPU_BIT = 62  # of mm[MM_CPUMASK]; stands for all CPUs from there up
@@ -52,6 +59,7 @@ TS_WALK_REFS = 6  # tables read by them
 TS_FAULTS = 7  # walks that ended in a fault
 TS_FLUSHED_ALL = 8
 TS_FLUSHED_PAGES = 9
+TS_WALK_EPOCH = 10
 
 # mm[MM_ASID] and sc[SC_ASID_NEXT] are generation << ASID_BITS | identifier; 0 is none.
 ASID_BITS = 16
@@ -74,12 +82,21 @@ def tlb_entries(k):
 
 
 @compiled
+def walk_cache_epoch(k, cpu):
+    """The bits of a walk-cache entry that hold the epoch, with TAG_VALID."""
+    return k.tlb_stat[cpu, TS_WALK_EPOCH] << TAG_EPOCH | TAG_VALID
+
+
+@compiled
 def _drop_walk_cache(k, cpu):
-    geo, pwc = k.geo, k.pwc_tag
-    for level in range(geo[G_LEVELS] - 1):
-        first = level * PWC_LEVEL_ENTRIES
-        for i in range(first, first + geo[G_PWC_SETS] * geo[G_PWC_WAYS]):
-            pwc[cpu, i] = 0
+    """Make all entries of the walk caches too old to match; they are the oldest of their sets and go first."""
+    epoch = k.tlb_stat[cpu, TS_WALK_EPOCH] + 1
+    if epoch == WALK_EPOCHS:
+        epoch = 0
+        pwc = k.pwc_tag[cpu]
+        for i in range((k.geo[G_LEVELS] - 1) * PWC_LEVEL_ENTRIES):
+            pwc[i] = 0
+    k.tlb_stat[cpu, TS_WALK_EPOCH] = epoch
 
 
 @compiled
@@ -112,13 +129,12 @@ def _sweep(k, cpu, first_tag, end_tag):
 
 @compiled
 def _drop_from_set(k, cpu, tag, base, ways):
-    tags = k.tlb_tag
-    for way in range(ways):
-        if (tags[cpu, base + way] | TAG_WRITE) == (tag | TAG_WRITE):
-            for i in range(base + way, base + ways - 1):
-                tags[cpu, i] = tags[cpu, i + 1]
-            tags[cpu, base + ways - 1] = 0
-            return
+    tags = k.tlb_tag[cpu]
+    way = match_ways(tags, base, ways, tag | TAG_WRITE, TAG_WRITE)
+    if way >= 0:
+        for i in range(base + way, base + ways - 1):
+            tags[i] = tags[i + 1]
+        tags[base + ways - 1] = 0
 
 
 @compiled
@@ -142,7 +158,9 @@ def tlb_flush_page(k, cpu, mm, vpn):
 
 @compiled
 def _tlb_flush_pages(k, cpu, mm, start, end):
-    """Drop the entries of the pages start..end - 1 on one CPU, one by one or by a sweep, whichever the host does faster."""
+    """Drop the entries of the pages start..end - 1 on one CPU, one by one or by a sweep, whichever the host does
+    faster.
+    """
     asid = asid_tag(k, mm)
     if end - start <= 64:
         for vpn in range(start, end):
@@ -155,7 +173,10 @@ def _tlb_flush_pages(k, cpu, mm, start, end):
 
 @compiled
 def tlb_flush_mm(k, cpu, mm):
-    """Drop an address space's entries on one CPU; all entries where there are no identifiers.  Takes no simulated time."""
+    """Drop an address space's entries on one CPU; all entries where there are no identifiers.
+
+    Takes no simulated time.
+    """
     if k.geo[G_ASIDS] == 0:
         tlb_flush_all(k, cpu)
         return
@@ -194,11 +215,14 @@ def _flush_others(k, cpu, mm, start, end):
 
 @compiled
 def flush_range_as(k, cpu, mm, start, end, column):
-    """Flush pages start..end - 1 of an address space everywhere: one by one up to the ceiling, above it all of the address space.
+    """Flush pages start..end - 1 of an address space everywhere:
 
-    The time that this CPU takes for its own TLB goes to the ledger's `column`.  Other CPUs are reached by interrupt: `ipi` once,
-    to L_IPI, for sending and waiting for all of them (what the others do meanwhile is not charged to them); or by the flush instruction itself
-    where that is broadcast.   Follows arch/x86/mm/tlb.c: flush_tlb_mm_range of v4.4, whose ceiling is 33 pages.
+    one by one up to the ceiling, above it all of the address space.
+
+    The time that this CPU takes for its own TLB goes to the ledger's `column`.  Other CPUs are reached by interrupt:
+    `ipi` once, to L_IPI, for sending and waiting for all of them (what the others do meanwhile is not charged to
+    them); or by the flush instruction itself where that is broadcast.   Follows arch/x86/mm/tlb.c: flush_tlb_mm_range
+    of v4.4, whose ceiling is 33 pages.
     """
     whole = end - start > k.geo[G_FLUSH_CEILING]
     loaded = k.tlb_stat[cpu, TS_MM]
@@ -238,7 +262,7 @@ def _is_reserved(k, identifier):
 
 @compiled
 def _roll_over(k, cpu):
-    """Begin a new generation of identifiers: all TLBs are flushed; address spaces that run on other CPUs keep theirs."""
+    """Begin a new generation of identifiers: all TLBs are flushed; address spaces on other CPUs keep theirs."""
     generation = (k.sc[SC_ASID_NEXT] >> ASID_BITS) + 1
     k.sc[SC_ASID_NEXT] = generation << ASID_BITS | 1
     stat = k.tlb_stat
@@ -281,8 +305,9 @@ def _take_asid(k, cpu, mm):
 def switch_mm(k, cpu, mm):
     """Load the page tables of `mm` on a CPU: what that costs beyond the context switch, in ns; nothing is charged.
 
-    Without identifiers the TLB is dropped, as x86 of v4.4 does even where the CPU has PCIDs; with them it is kept.  A CPU that idles keeps its
-    address space.  Model: it is interrupted by every flush of it; v4.4's lazy mode would leave after the first.
+    Without identifiers the TLB is dropped, as x86 of v4.4 does even where the CPU has PCIDs; with them it is kept.  A
+    CPU that idles keeps its address space.  Model: it is interrupted by every flush of it; v4.4's lazy mode would
+    leave after the first.
     """
     stat = k.tlb_stat
     previous = stat[cpu, TS_MM]

@@ -1,4 +1,7 @@
-"""Finding the leaf entry of a virtual page: the walk over page tables of any geometry, without its cost (that is `mmu`'s)."""
+"""Finding the leaf entry of a virtual page:
+
+the walk over page tables of any geometry, without its cost (that is `mmu`'s).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
 from vmsim.struct.vmas import MM_PGD
 
-NODE_ENTRIES = 2  # a table's entries follow its frame number and its count
+# a table's entries follow its frame number and its count; no table lies at offset 0, and pt[0] is an empty entry
+NODE_ENTRIES = 2
 
 
 @compiled
@@ -40,7 +44,9 @@ def leaf_pages(k):
 
 @compiled
 def leaf_slot(k, mm, vpn):
-    """Offset in `pt` of the leaf entry of the page `vpn`; 0 if some table on the way is absent (the entry itself may be empty)."""
+    """Offset in `pt` of the leaf entry of the page `vpn`; 0 if some table on the way is absent (the entry itself may
+    be empty).
+    """
     node = leaf_table(k, mm, vpn)
     if node == 0:
         return 0

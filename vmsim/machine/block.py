@@ -7,13 +7,12 @@ from typing import Final
 
 from vmsim.hw.device import DeviceModel
 from vmsim.machine.clock import FAR, Clock
-from vmsim.machine.elevator import Deadline, Elevator, Fifo, Request
+from vmsim.machine.elevator import Bio, Deadline, Elevator, Fifo, Request
 from vmsim.machine.iostat import IoStat
 from vmsim.units import KIB
 
 MAX_REQUEST_BYTES: Final = 1280 * KIB  # BLK_DEF_MAX_SECTORS
 
-Bio = tuple[int, int, int, int]  # bio, write, first page, pages
 Fault = Callable[[int, int, int, int], bool]  # (now_ns, write, first page, pages): whether the transfer fails
 Done = Callable[["BlockDevice", Request, int], None]  # (device, request, now_ns)
 
@@ -27,7 +26,8 @@ class BlockDevice:
     """
 
     __slots__ = (
-        "name", "model", "page_bytes", "fault", "stat", "in_service", "_depth", "_clock", "_done", "_elevator", "_by_end", "_by_first",
+        "name", "model", "page_bytes", "fault", "stat", "in_service", "_depth", "_clock", "_done", "_elevator",
+        "_by_end", "_by_first",
     )  # fmt: skip
 
     def __init__(self, name: str, model: DeviceModel, page_bytes: int, fault: Fault | None = None) -> None:
@@ -47,28 +47,27 @@ class BlockDevice:
         self._clock = clock
         self._done = done
 
-    def submit(self, bio: int, write: int, first: int, pages: int) -> None:
-        """Take one bio of `pages` pages from the page `first` of the device on."""
+    def submit(self, bio: Bio) -> None:
+        """Take one bio."""
         stat = self.stat
         if stat.depth == self.in_service < self._depth:
-            request = Request(self._clock, self._finished, write, first, first + pages)
-            request.bios.append((bio, first, pages))
-            stat.arrived(request.arrived_ns)
-            self._start(request, request.arrived_ns)
+            now = self._clock._now
+            stat.arrived(now)
+            self._start(Request(self._finished, bio, now), now)
         else:
-            self.submit_plug([(bio, write, first, pages)])
+            self.submit_plug([bio])
 
     def submit_plug(self, bios: list[Bio]) -> None:
         """Take what a task submits at once: merge it, then start what the device has room for."""
-        for bio, write, first, pages in bios:
-            if not self._merge(bio, write, first, pages):
-                request = Request(self._clock, self._finished, write, first, first + pages)
-                request.bios.append((bio, first, pages))
-                self.stat.arrived(request.arrived_ns)
-                self._by_end[request.end << 1 | write] = request
-                self._by_first[first << 1 | write] = request
+        now = self._clock.now
+        for bio in bios:
+            if not self._merge(*bio):
+                request = Request(self._finished, bio, now)
+                self.stat.arrived(now)
+                self._by_end[request.end << 1 | request.write] = request
+                self._by_first[request.first << 1 | request.write] = request
                 self._elevator.add(request)
-        self._dispatch(self._clock.now)
+        self._dispatch(now)
 
     def failed(self, write: int, first: int, pages: int) -> bool:
         """Whether the transfer of these pages, which completes now, fails."""
@@ -126,7 +125,7 @@ class BlockDevice:
     def _finished(self, request: Request) -> None:
         clock = self._clock
         clock.happened(request)
-        now = clock.now
+        now = clock._now
         self.in_service -= 1
         stat = self.stat
         stat.completed(request, (request.end - request.first) * self.page_bytes, now)

@@ -55,6 +55,7 @@ class Built:
     assembly: Assembly
     tasks: tuple[Task, ...]
     file_ids: Mapping[str, int]
+    registers: tuple[Mapping[str, int], ...]  # of each task: numbers by name
 
 
 def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
@@ -219,4 +220,5 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
         for name, spec in machine.devices.items()
     ]
     options = Options(phase_names=tuple(assembly.phases), series=series)
-    return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids)
+    registers = tuple(assembler.registers for _, assembler in programs)
+    return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids, registers)

@@ -9,7 +9,6 @@ from vmsim.errors import ImpossibleState
 from vmsim.machine.clock import Alarm
 from vmsim.machine.slices import GOES_ON
 from vmsim.machine.task import DEAD, NICE_0_WEIGHT, QUEUED, RUNNING, Task
-from vmsim.struct.kernel import SC_PHASE_MARK
 from vmsim.struct.ledger import L_IDLE, L_IO, L_RUNQ
 from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_EXIT, SLICE_PHASE, T_NIVCSW
 from vmsim.units import NS_PER_MS
@@ -29,7 +28,8 @@ class Cpu:
     """
 
     __slots__ = (
-        "number", "task", "idle", "parked", "free_at_ns", "_machine", "_handed", "_alarm", "_seen", "_idle_ns", "_interrupts_ns",
+        "number", "task", "idle", "parked", "free_at_ns", "_machine", "_handed", "_alarm", "_seen", "_idle_ns",
+        "_interrupts_ns",
     )  # fmt: skip
 
     def __init__(self, number: int, machine: Machine) -> None:
@@ -52,11 +52,11 @@ class Cpu:
 
     def hand(self, task: Task) -> None:
         """Give this idle CPU a task, and wake it."""
-        machine = self._machine
         self._handed = task
         self.idle = False
+        machine = self._machine
         machine.busy += 1
-        self._alarm.ring(machine.clock.now)
+        self._alarm.ring(machine.clock._now)
 
     def unpark(self) -> None:
         """Let the CPU go on after the machine had stopped."""
@@ -92,58 +92,54 @@ class Cpu:
         self._idle_ns = self._interrupts_ns = 0
 
     def _process(self) -> Generator[None, object, None]:
-        """The CPU's life: dispatch, run a slice, let its time pass, and do what it ended for. It yields to sleep."""
-        machine, number, ring = self._machine, self.number, self._alarm_later
+        """The CPU's life: dispatch, run a slice, let its time pass, do what it ended for. It yields to sleep."""
+        machine, number, alarm = self._machine, self.number, self._alarm
         clock, scheduler, waits = machine.clock, machine.scheduler, machine.waits
         devices, due, queue = machine.devices, clock.due, scheduler.queue
-        k, run_task = machine.kernel.k, machine.entries.run_task
+        handle, run_task = machine.handle, machine.entries.run_task
         still = 0
         yield
         now = clock.now
         while True:
             task = self.task
             begin = self.free_at_ns
-            if now >= machine.stop_ns:
-                self._rest(True, now)
-                yield
-                now = clock.now
-                continue
-            if task is None:
-                task = self._handed or scheduler.take()
-                if task is None:
-                    self._rest(False, now)
-                    yield
-                    now = clock.now
-                    continue
-                begin = self._dispatch(task, now)
-                column = task.column
-                since = task.since_ns
-                ran_since = begin
-            else:
+            if task is not None and now < machine.stop_ns:
                 column = GOES_ON
-                since = ran_since = task.since_ns
-            budget = min(due[0] - begin, machine.quantum_ns if machine.busy > 1 else LONG_SLICE_NS)
+                accounted = task.since_ns
+            else:
+                task = self._next(now)
+                if task is None:
+                    yield
+                    now = clock._now
+                    continue
+                begin = accounted = self.free_at_ns
+                column = task.column
+            budget = due[0] - begin
+            limit = machine.quantum_ns if machine.busy > 1 else LONG_SLICE_NS
             if queue:
-                budget = min(budget, scheduler.slice_ns(task) - (begin - task.picked_ns))
+                limit = min(limit, scheduler.slice_ns(task) - (begin - task.picked_ns))
+            if budget > limit:
+                budget = limit
             end, reason, wait, arg, requests, device, bio, write, first, pages = run_task(
-                k, number, task.tid, since, task.ready_ns, column, begin, budget
+                handle, number, task.tid, task.since_ns, task.ready_ns, column, begin, budget
             )
             self.free_at_ns = task.since_ns = end
-            task.vruntime += (end - ran_since) * NICE_0_WEIGHT // task.weight
+            task.vruntime += (end - accounted) * NICE_0_WEIGHT // task.weight
             if reason == SLICE_PHASE:
-                machine.mark_phase(task, end)
+                machine.mark_phase(task)
             bios = machine.new_bios.take((device, bio, write, first, pages)) if requests > 1 else None
             if end > now:
                 still = 0
-                ring(end)
-                yield
+                if not clock.skip_to(end):
+                    alarm.ring(end)
+                    yield
                 now = end
             elif reason != SLICE_PHASE and (still := still + 1) > _STANDSTILL:
                 raise ImpossibleState(f"task {task} runs on CPU {number} at {end} ns, but no time passes")
             if bios:
                 machine.submit(bios)
             elif requests:
-                devices[device].submit(bio, write, first, pages)
+                devices[device].submit((bio, write, first, pages))
             if reason == SLICE_BLOCKED and waits.block(task, wait, arg):
                 scheduler.leave(task)
                 self.task = None
@@ -151,3 +147,61 @@ class Cpu:
                 self._exit(task)
             elif queue:
                 self._preempt(task)
+            if waits.for_memory:
+                waits.look_for_memory(end)
+
+    def _next(self, now: int) -> Task | None:
+        """Dispatch a task that was handed over or is next in the queue; rest if there is none, or the machine stops."""
+        machine = self._machine
+        scheduler = machine.scheduler
+        task = self._handed
+        if now >= machine.stop_ns:
+            task = None
+        elif task is None and scheduler.queue:
+            task = scheduler.take()
+        if task is None:
+            self.parked = now >= machine.stop_ns
+            self.idle = not self.parked
+            machine.busy -= 1
+            if not machine.busy:
+                machine.nobody_works()
+            return None
+        self._handed = None
+        self._seen = scheduler.woken
+        self.task = task
+        task.state = RUNNING
+        task.cpu = self.number
+        free = begin = self.free_at_ns
+        if begin < now:
+            begin = now
+        if begin < task.ready_ns:
+            begin = task.ready_ns
+        self._idle_ns += begin - free
+        self.free_at_ns = task.picked_ns = begin
+        return task
+
+    def _exit(self, task: Task) -> None:
+        machine = self._machine
+        task.state = DEAD
+        task.end_ns = task.since_ns
+        machine.scheduler.leave(task)
+        self.task = None
+        machine.task_ended(task)
+
+    def _preempt(self, task: Task) -> None:
+        """Give the CPU to the first in the queue if it is its turn."""
+        machine = self._machine
+        scheduler = machine.scheduler
+        woken = scheduler.woken != self._seen
+        self._seen = scheduler.woken
+        if not scheduler.must_yield(task, self.free_at_ns - task.picked_ns, woken):
+            return
+        if task.vruntime < scheduler.queue[0][0]:  # it is the next one itself
+            task.picked_ns = self.free_at_ns
+            return
+        machine.kernel.task[task.tid, T_NIVCSW] += 1
+        self.task = None
+        task.state = QUEUED
+        task.ready_ns = task.since_ns
+        task.column = L_RUNQ
+        scheduler.requeue(task)

@@ -7,29 +7,27 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from vmsim.machine.clock import Clock, Due
-
+from vmsim.machine.clock import Due
 from vmsim.units import NS_PER_MS, NS_PER_S
+
+Bio = tuple[int, int, int, int]  # number, write, first page, pages
 
 
 class Request(Due):
-    """One request to a device: pages [first, end) in the direction `write`; `bios` are the (bio, first, pages) merged in it.
+    """One request: pages [first, end) of a device, in the direction `write`; `bios` are the (bio, first, pages) in it.
 
     It happens when it is done. `arrived_ns` and `started_ns` are when it came, and when it was handed to the device.
     """
 
     eventful = True
-    started_ns = 0
     seq = 0  # of the elevator
 
-    def __init__(self, clock: Clock, done: Callable[[Request], None], write: int, first: int, end: int) -> None:
-        self.env = clock
+    def __init__(self, done: Callable[[Request], None], bio: Bio, now_ns: int) -> None:
         self.callbacks = [done]
-        self.write = write
-        self.first = first
-        self.end = end
-        self.bios: list[tuple[int, int, int]] = []
-        self.arrived_ns = clock._now
+        number, self.write, self.first, pages = bio
+        self.end = self.first + pages
+        self.bios = [(number, self.first, pages)]
+        self.arrived_ns = self.started_ns = now_ns
 
 
 class Elevator(Protocol):
@@ -68,8 +66,8 @@ class Fifo:
 class Deadline:
     """Batches of one direction in ascending order of place; an expired request begins the next batch.
 
-    Follows block/deadline-iosched.c of v4.4 and its defaults.  Reads go first, but not more than two batches of them while
-    writes wait; a batch has 16 requests at most.
+    Follows block/deadline-iosched.c of v4.4 and its defaults.  Reads go first, but not more than two batches of them
+    while writes wait; a batch has 16 requests at most.
     """
 
     __slots__ = ("_sorted", "_fifo", "_direction", "_position", "_batched", "_starved", "_seq")
@@ -134,7 +132,7 @@ class Deadline:
         return 1
 
     def _batch_start(self, now_ns: int) -> tuple[int, int]:
-        """Where a batch of the chosen direction begins: at the oldest request if it has expired, else past the last place."""
+        """Where a batch begins: at the oldest request if it has expired, else past the end of the last batch."""
         oldest = next(iter(self._fifo[self._direction].values()))
         waiting = self._sorted[self._direction]
         index = bisect_left(waiting, (self._position, 0)) if self._position >= 0 else len(waiting)

@@ -35,7 +35,7 @@ STUCK: Final = "stuck"  # all tasks wait for what can't happen
 
 @dataclass(frozen=True)
 class Ending:
-    """`reason` (FINISHED, UNTIL, STUCK) and time of the end; if stuck, one line about each task and device that matters."""
+    """Why (FINISHED, UNTIL, STUCK) and when a run ended; if stuck, a line about each task, and device that matters."""
 
     reason: str
     now_ns: int

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from vmsim.machine.elevator import Request
 from vmsim.struct.kernel import HIST_BUCKETS, HIST_SUB_BITS
 
-_FOLD: Final = 1024  # requests that are counted at a time: one at a time would cost a major fault 1 us of the host's time
+_FOLD: Final = 1024  # requests counted at a time: one at a time would cost a major fault 1 us of the host's time
+_NUMBERS: Final = 6
 
 
 class Completed:
@@ -28,7 +29,7 @@ class Completed:
         self._buckets: NDArray[np.int64] = np.zeros(HIST_BUCKETS, np.int64)
 
     def count(self, rows: NDArray[np.int64]) -> None:
-        """Count requests, one a row: bios, bytes, and the times of arrival, of being handed to the device, and of the end."""
+        """Count requests, one a row: bios, bytes, and the times of arrival, of the start of service and of the end."""
         latency_ns = rows[:, 4] - rows[:, 2]
         self.requests += len(rows)
         self.bios += int(rows[:, 0].sum())
@@ -51,7 +52,7 @@ class IoStat:
     def __init__(self) -> None:
         self.depth = 0
         self._completed = (Completed(), Completed())
-        self._log: list[tuple[int, int, int, int, int, int]] = []  # direction, and what `Completed.count` takes
+        self._log: list[int] = []  # of each request its direction, and what `Completed.count` takes
         self._arrivals_ns = 0  # sum of the arrival times of all requests but those counted in `_completed`
         self._busy_ns = 0  # until the device last fell idle
         self._busy_since = 0
@@ -78,8 +79,8 @@ class IoStat:
     def completed(self, request: Request, nbytes: int, now_ns: int) -> None:
         """A request of so many bytes is done."""
         log = self._log
-        log.append((request.write, len(request.bios), nbytes, request.arrived_ns, request.started_ns, now_ns))
-        if len(log) == _FOLD:
+        log += (request.write, len(request.bios), nbytes, request.arrived_ns, request.started_ns, now_ns)
+        if len(log) == _FOLD * _NUMBERS:
             self._fold()
         self.depth -= 1
         if not self.depth:
@@ -99,7 +100,7 @@ class IoStat:
 
     def _fold(self) -> None:
         if self._log:
-            rows = np.array(self._log, np.int64)
+            rows = np.fromiter(self._log, np.int64).reshape(-1, _NUMBERS)
             self._log.clear()
             self._arrivals_ns -= int(rows[:, 3].sum())
             for write, completed in enumerate(self._completed):
@@ -110,6 +111,6 @@ class IoStat:
 
 def _buckets_of(latency_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """The buckets of latencies below 2**49 ns, as `vmsim.struct.histogram.hist_bucket` has them."""
-    bits = np.frexp(latency_ns.astype(np.float64))[1].astype(np.int64)  # exact: rounding up to a power of two needs 54 bits
+    bits = np.frexp(latency_ns.astype(np.float64))[1].astype(np.int64)  # exact: fewer bits than a float has
     octave = np.maximum(bits - HIST_SUB_BITS - 1, 0)
     return np.minimum((octave << HIST_SUB_BITS) + (latency_ns >> octave), HIST_BUCKETS - 1)

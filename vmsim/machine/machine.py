@@ -12,7 +12,7 @@ from simpy import Event
 from vmsim.errors import ImpossibleState
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.clock import FAR, Clock
-from vmsim.machine.cpu import LONG_SLICE_NS, Cpu
+from vmsim.machine.cpu import Cpu
 from vmsim.machine.elevator import Request
 from vmsim.machine.ending import FINISHED, STUCK, UNTIL, Ending, describe_waiting
 from vmsim.machine.phases import Phase, PhaseRecorder
@@ -21,21 +21,22 @@ from vmsim.machine.series import Series
 from vmsim.machine.tables import Entries, KernelTables, NewBio, NewBios
 from vmsim.machine.task import BLOCKED, DEAD, NEW, QUEUED, Task
 from vmsim.machine.waits import Waits
+from vmsim.struct.kernel import SC_PHASE_MARK
 from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
 from vmsim.struct.tasks import T_START_NS, T_STATE, TASK_RUNNABLE
 from vmsim.units import NS_PER_MS, NS_PER_US
 
 PROGRESS_NS: Final = 100 * NS_PER_MS  # of simulated time between two calls of `progress`
-IRQ_CPU: Final = 0  # that devices interrupt: where the interrupts of one-queue devices go unless somebody spreads them
+IRQ_CPU: Final = 0  # that devices interrupt. Model: nobody spreads the interrupts (irqbalance)
 
 
 @dataclass(frozen=True)
 class Options:
     """How a machine is run.
 
-    All memory accesses of a slice happen at its start in simulated time. Where tasks run on more than one CPU they share
-    memory (frames, LRU lists, the page cache), so their slices are bounded by `quantum_ns`, the largest error in the order
-    of two accesses. `phase_names` are the programs' phases by id.
+    All memory accesses of a slice happen at its start in simulated time. Where tasks run on more than one CPU they
+    share memory (frames, LRU lists, the page cache), so their slices are bounded by `quantum_ns`, the largest error in
+    the order of two accesses. `phase_names` are the programs' phases by id.
     """
 
     quantum_ns: int = 100 * NS_PER_US
@@ -62,6 +63,7 @@ class Machine:
     ) -> None:
         self.kernel = kernel
         self.entries = entries
+        self.handle = entries.handle(kernel)
         self.devices = tuple(devices)
         self.tasks: dict[int, Task] = {}
         self.clock = Clock()
@@ -71,16 +73,16 @@ class Machine:
         self.phases = PhaseRecorder(kernel, options.phase_names)
         self.series = options.series
         self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
-        self.busy = len(self.cpus)  # CPUs that are neither idle nor parked
+        self.busy = 0  # CPUs that are neither idle nor parked
         self.stop_ns = FAR  # from when on CPUs don't begin another slice
-        self._quantum_ns = options.quantum_ns
+        self.quantum_ns = options.quantum_ns
         self._alive = 0  # tasks that keep the machine running
         self._stopped = Event(self.clock)
         self.scheduler.attach(self.cpus)
         for device in self.devices:
             device.attach(self.clock, self._io_done)
         for cpu in self.cpus:
-            self.clock.process(cpu.process())
+            cpu.start()
         for task in tasks:
             self.add_task(task)
         if self.series is not None:
@@ -112,14 +114,14 @@ class Machine:
             if cpu.parked:
                 cpu.unpark()
         self.check_progress()
-        reason = clock.run(until=stopped)
+        clock.run_to(stopped)
         while (free := max(cpu.free_at_ns for cpu in self.cpus)) > clock.now:  # the end of the last interrupt
             clock.run(until=free)
         self._settle()
         self.check_ledger()
-        stuck = reason == STUCK
-        waiting = describe_waiting(self.kernel, self.tasks.values(), self.devices) if stuck else ()
-        return Ending(str(reason), clock.now, waiting)
+        reason = str(stopped.value)
+        waiting = describe_waiting(self.kernel, self.tasks.values(), self.devices) if reason == STUCK else ()
+        return Ending(reason, clock.now, waiting)
 
     def at(self, when_ns: int, callback: Callable[[int], None]) -> None:
         """Call `callback(now)` at a simulated time that is not in the past; slices end there, too."""
@@ -148,14 +150,9 @@ class Machine:
 
     # What the parts of the machine tell it.
 
-    def budget_ns(self, begin_ns: int) -> int:
-        """CPU time until the next due event, at most the quantum if another CPU works, too; the slice gets at least 1 ns.
-
-        What is due are completions, timers and samples, not the end of another CPU's slice.
-        """
-        budget = self.clock.due[0] - begin_ns
-        limit = self._quantum_ns if self.busy > 1 else LONG_SLICE_NS
-        return budget if budget < limit else limit
+    def mark_phase(self, task: Task) -> None:
+        """A task has passed the mark in SC_PHASE_MARK at the end of its slice."""
+        self.phases.mark(task, int(self.kernel.sc[SC_PHASE_MARK]), task.since_ns)
 
     def submit(self, bios: list[NewBio]) -> None:
         """Hand requests to the devices, those for one device together."""
@@ -173,15 +170,21 @@ class Machine:
         if not self._alive:
             self.stop_ns = self.clock.now
 
+    def nobody_works(self) -> None:
+        """No CPU has work: stop if it is time to, or if there never will be any."""
+        clock = self.clock
+        if clock._now >= self.stop_ns or len(clock.due) == clock.uneventful:
+            self.check_progress()
+
     def check_progress(self) -> None:
-        """Stop if no CPU works and it is time to, or none ever will."""
+        """Stop if no CPU works and it is time to, or nothing is due that could change that."""
         if self.busy or self._stopped.triggered:
             return
         if not self._alive:
             self._stopped.succeed(FINISHED)
         elif self.clock.now >= self.stop_ns:
             self._stopped.succeed(UNTIL)
-        elif len(self.clock.due) == self.clock.uneventful:
+        elif self.clock.quiet:
             self._stopped.succeed(STUCK)
 
     def _start_task(self, task: Task) -> None:
@@ -193,17 +196,17 @@ class Machine:
 
     def _io_done(self, device: BlockDevice, request: Request, now_ns: int) -> None:
         """A device's interrupt: complete the bios of a request and wake who waited for them."""
-        k, complete_bio = self.kernel.k, self.entries.complete_bio
+        handle, complete_bio = self.handle, self.entries.complete_bio
         cost = 0
         if device.fault is None:
             for bio, _, _ in request.bios:
-                cost += complete_bio(k, bio, 0)
+                cost += complete_bio(handle, bio, 0)
         else:
             for bio, first, pages in request.bios:
-                cost += complete_bio(k, bio, int(device.failed(request.write, first, pages)))
+                cost += complete_bio(handle, bio, int(device.failed(request.write, first, pages)))
         self.waits.pages_done(self.cpus[IRQ_CPU].interrupt(int(cost), now_ns))
         if not self.busy:
-            self.check_progress()
+            self.nobody_works()
 
     def _report(self, progress: Callable[[int], None], stopped: Event) -> None:
         clock = self.clock

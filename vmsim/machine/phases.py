@@ -17,8 +17,8 @@ from vmsim.struct.tasks import T_ACCESSES, T_MAJ_FLT, T_MIN_FLT, T_NIVCSW, T_NSI
 from vmsim.struct.vmstat import VMSTAT_NAMES
 
 TASK_COUNTERS: Final[Mapping[str, int]] = {
-    "accesses": T_ACCESSES, "syscalls": T_NSYSCALLS, "nr_signals": T_NSIGNALS, "ru_minflt": T_MIN_FLT, "ru_majflt": T_MAJ_FLT,
-    "ru_nvcsw": T_NVCSW, "ru_nivcsw": T_NIVCSW,
+    "accesses": T_ACCESSES, "syscalls": T_NSYSCALLS, "nr_signals": T_NSIGNALS, "ru_minflt": T_MIN_FLT,
+    "ru_majflt": T_MAJ_FLT, "ru_nvcsw": T_NVCSW, "ru_nivcsw": T_NIVCSW,
 }  # fmt: skip
 _COLUMNS: Final = np.array(list(TASK_COUNTERS.values()))
 _COUNTER_NAMES: Final = (*TASK_COUNTERS, *VMSTAT_NAMES)
@@ -28,9 +28,9 @@ _COUNTER_NAMES: Final = (*TASK_COUNTERS, *VMSTAT_NAMES)
 class Phase:
     """One named phase of one task, summed over its passes.
 
-    It ran from `start_ns` of the first pass to `end_ns` of the last, `elapsed_ns` of it within passes. `complete` is false
-    where the task ended inside it. `ledger` divides `elapsed_ns` exactly; `counters` has the task's counts and the
-    changes of the machine's vmstat.
+    It ran from `start_ns` of the first pass to `end_ns` of the last, `elapsed_ns` of it within passes. `complete` is
+    false where the task ended inside it. `ledger` divides `elapsed_ns` exactly; `counters` has the task's counts and
+    the changes of the machine's vmstat.
     """
 
     task: str
@@ -122,6 +122,6 @@ class PhaseRecorder:
         ledger = dict(zip(LEDGER_NAMES, total[:NR_LEDGER], strict=True))
         counters = dict(zip(_COUNTER_NAMES, total[NR_LEDGER:], strict=True))
         return Phase(
-            self._tasks[tid].name, tid, self._names[phase], passed.passes, passed.start_ns, passed.end_ns, passed.elapsed_ns,
-            passed.complete, counters, ledger,
+            self._tasks[tid].name, tid, self._names[phase], passed.passes, passed.start_ns, passed.end_ns,
+            passed.elapsed_ns, passed.complete, counters, ledger,
         )  # fmt: skip

@@ -1,8 +1,9 @@
 """Which task runs next: CFS.   Follows kernel/sched/fair.c of v4.4 (H.1).
 
-Model: one queue serves all CPUs, which is what the kernel's load balancing between per-CPU queues approximates; a task that
-starts or wakes goes to the CPU it last ran on if that is idle, else to any idle CPU, else into the queue.  There is no tick:
-preemption is decided exactly at the end of the task's time slice, and at the first slice boundary after a wake-up.
+Model: one queue serves all CPUs, which is what the kernel's load balancing between per-CPU queues approximates; a task
+that starts or wakes goes to the CPU it last ran on if that is idle, else to any idle CPU, else into the queue.  There
+is no tick: preemption is decided exactly at the end of the task's time slice, and at the first slice boundary after a
+wake-up.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ class Scheduler:
         self._seq += 1
         insort(self.queue, (task.vruntime, self._seq, task))
 
-    def take(self) -> Task | None:
-        """The queued task with the least virtual time."""
-        return self.queue.pop(0)[2] if self.queue else None
+    def take(self) -> Task:
+        """The queued task with the least virtual time. Raises IndexError if there is none."""
+        return self.queue.pop(0)[2]
 
     def slice_ns(self, task: Task) -> int:
         """The task's share of a period in which every runnable task of its CPU runs once (sched_slice)."""
@@ -102,7 +103,7 @@ class Scheduler:
         return min(period, period * task.weight * cpus // self._load)
 
     def must_yield(self, task: Task, ran_ns: int, woken: bool) -> bool:
-        """Whether a running task gives way to the first in the queue; `woken`: tasks have woken since it was asked last.
+        """Whether a running task gives way to the first in the queue; `woken`: tasks have woken since the last time.
 
         Follows check_preempt_tick and, for the woken, wakeup_preempt_entity.
         """

@@ -1,7 +1,7 @@
 """What surrounds a slice in the tables: the task's ledger before it, and after it what the machine must know of it.
 
-`vmsim.machine.switch` makes one compiled call of this and the slice, because what a short slice costs most is the border
-between Python and compiled code.
+`vmsim.machine.switch` makes one compiled call of this and the slice, because what a short slice costs most is the
+border between Python and compiled code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ GOES_ON = -1  # instead of the ledger column of a wait: the task has not left th
 def account(k, cpu, tid, since, ready, column, begin, switch_ns):
     """Bring a task's ledger from `since` up to its slice; returns when that begins: at `begin`, or after the switch.
 
-    Up to `ready` the task slept (`column`; L_RUNQ: it didn't), and from there on it waited for the CPU. If it `GOES_ON`, there were only interrupts.
+    Up to `ready` the task slept (`column`; L_RUNQ: it didn't), and from there on it waited for the CPU. If it
+    `GOES_ON`, there were only interrupts.
     """
     task = k.task[tid]
     led = k.task_led[tid]
@@ -50,11 +51,14 @@ def account(k, cpu, tid, since, ready, column, begin, switch_ns):
 
 @compiled
 def report(k, tid, begin, packed, row):
-    """What the machine must know of a slice, ten numbers: its end and reason; what the task waits for, and the argument of
-    that; how many requests there are; and of the first its device, bio, direction, first page and pages.
+    """Ten numbers that the machine must know of a slice.
 
-    The kernel looks for free rows from SC_BIO_NEXT upwards, so the new ones are found by walking the same way from `row`,
-    where that stood. The first now counts as queued; the others are left for `NewBios`. A bio of -1: there is none.
+    Its end and reason; what the task waits for, and the argument of that; how many requests there are; and of the first
+    its device, bio, direction, first page and pages.
+
+    The kernel looks for free rows from SC_BIO_NEXT upwards, so the new ones are found by walking the same way from
+    `row`, where that stood. The first now counts as queued; the others are left for `NewBios`. Where there is none, its
+    bio is -1; and if there should be, the number is one too high, so that `NewBios` is asked and finds it missing.
     """
     reason = packed & 255
     task = k.task[tid]
@@ -71,6 +75,9 @@ def report(k, tid, begin, packed, row):
     if bio >= 0:
         b[B_STATE] = BIO_QUEUED
         k.sc[SC_NR_NEW_BIOS] = new - 1
+    elif new > 0:
+        new += 1
     return (
-        begin + (packed >> 8), reason, task[T_WAIT], task[T_WAIT_ARG], new, b[B_DEVICE], bio, b[B_WRITE], b[B_BLOCK], b[B_PAGES],
+        begin + (packed >> 8), reason, task[T_WAIT], task[T_WAIT_ARG],
+        new, b[B_DEVICE], bio, b[B_WRITE], b[B_BLOCK], b[B_PAGES],
     )  # fmt: skip

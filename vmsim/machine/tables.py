@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,17 @@ from vmsim.struct.files import B_BLOCK, B_DEVICE, B_PAGES, B_STATE, B_WRITE, BIO
 from vmsim.struct.kernel import SC_BIO_NEXT, SC_NR_NEW_BIOS
 from vmsim.struct.tasks import T_MM
 
-# What a slice was: end, reason, wait, its argument, new requests, and device, bio, write, first page, pages of the first one.
+# What a slice was: end, reason, wait, its argument, new requests; of the first: device, bio, write, first page, pages.
 SliceReport = tuple[int, int, int, int, int, int, int, int, int, int]
 NewBio = tuple[int, int, int, int, int]  # device, bio, write, first page, pages
 
 # (k, cpu, tid, now, budget) -> elapsed ns << 8 | SLICE_*; charges the time to the ledgers of the CPU and the task
 RunSlice = Callable[[Any, int, int, int, int], int]
-# (k, bio, error) -> CPU time, ns; unlocks the pages of a request that the device has finished (error 1: that has failed)
+# (k, bio, error) -> CPU time, ns; unlocks the pages of a request that the device has finished (error 1: that failed)
 CompleteBio = Callable[[Any, int, int], int]
 # (k, cpu, mm) -> CPU time, ns; sets a CPU's TLB to an address space
 SwitchMm = Callable[[Any, int, int], int]
-# (k, cpu, tid, since, ready, column, begin, budget): `vmsim.machine.slices.account`, a slice, and its `report`
+# (handle, cpu, tid, since, ready, column, begin, budget): `vmsim.machine.slices.account`, a slice, and its `report`
 RunTask = Callable[[Any, int, int, int, int, int, int, int], SliceReport]
 
 
@@ -44,16 +44,17 @@ class KernelTables(Protocol):
 
 
 class Entries(NamedTuple):
-    """The kernel's functions that the machine calls."""
+    """The kernel's functions that the machine calls, with `handle(kernel)` as their first argument."""
 
     run_task: RunTask
     complete_bio: CompleteBio
+    handle: Callable[[KernelTables], Any]
 
 
 def entries_of(
     kernel: KernelTables, run_slice: RunSlice, complete_bio: CompleteBio, switch_mm: SwitchMm = lambda k, cpu, mm: 0
 ) -> Entries:
-    """Entries made of Python functions (or of compiled ones called one by one, which is slower than `switch.ENTRIES`)."""
+    """Entries made of Python functions (or of compiled ones, called one by one: slower than `switch.ENTRIES`)."""
     account_plain: Any = getattr(account, "py_func", account)
     report_plain: Any = getattr(report, "py_func", report)
     loaded: dict[int, int] = {}
@@ -71,10 +72,9 @@ def entries_of(
         row = kernel.sc[SC_BIO_NEXT]
         start = account_plain(kernel, cpu, tid, since, ready, column, begin, switch_ns)
         packed = run_slice(k, cpu, tid, int(start), max(budget - switch_ns, 1))
-        done: SliceReport = tuple(int(number) for number in report_plain(kernel, tid, start, packed, row))
-        return done
+        return cast(SliceReport, tuple(int(number) for number in report_plain(kernel, tid, start, packed, row)))
 
-    return Entries(run_task, complete_bio)
+    return Entries(run_task, complete_bio, lambda kernel: kernel.k)
 
 
 def flat(table: NDArray[np.int64]) -> memoryview[int]:

@@ -26,13 +26,13 @@ DEAD: Final = 4
 class Task:
     """One task: its identity, its place in the schedule, and up to when its time is accounted for.
 
-    `tid` is its row; it becomes runnable at `start_ns`. A machine runs until all tasks are dead that are not a `daemon`.
-    Raises VmsimError for a nice value outside -20..19.
+    `tid` is its row; it becomes runnable at `start_ns`. A machine runs until all tasks are dead that are not a
+    `daemon`. Raises VmsimError for a nice value outside -20..19.
     """
 
     __slots__ = (
-        "tid", "name", "start_ns", "nice", "daemon", "weight", "state", "since_ns", "ready_ns", "column", "slept_ns", "wait_seq",
-        "vruntime", "picked_ns", "cpu", "end_ns",
+        "tid", "name", "start_ns", "nice", "daemon", "weight", "state", "since_ns", "ready_ns", "column", "slept_ns",
+        "wait_seq", "vruntime", "picked_ns", "cpu", "end_ns",
     )  # fmt: skip
 
     def __init__(self, tid: int, name: str, start_ns: int = 0, nice: int = 0, daemon: bool = False) -> None:

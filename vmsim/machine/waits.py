@@ -19,9 +19,11 @@ from vmsim.struct.tasks import (
     WAIT_TIMER,
     WAIT_WRITEBACK,
 )
+from vmsim.struct.vmstat import NR_FREE_PAGES
 
 _COLUMN: Final = {
-    WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE, WAIT_THROTTLE: L_WAIT_WRITE,
+    WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE,
+    WAIT_THROTTLE: L_WAIT_WRITE,
 }  # fmt: skip
 
 
@@ -37,7 +39,7 @@ class Waits:
     """
 
     __slots__ = (
-        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_for_task", "_for_memory",
+        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_pages", "_for_task", "_nr_free", "for_memory",
     )  # fmt: skip
 
     def __init__(
@@ -47,10 +49,12 @@ class Waits:
         self._woken = woken
         self._tasks = tasks
         self._frame = flat(kernel.frame)
-        self._locked: dict[int, list[Task]] = {}  # by index of the page's flags in `frame`, those that wait longest first
+        self._locked: dict[int, list[Task]] = {}  # by index of the page's flags in `frame`; the longest waits first
         self._writeback: dict[int, list[Task]] = {}
+        self._pages = ((self._locked, PG_LOCKED), (self._writeback, PG_WRITEBACK))
         self._for_task: dict[int, list[Task]] = {}
-        self._for_memory: list[Task] = []
+        self.for_memory: list[Task] = []  # those that wait for free memory
+        self._nr_free = kernel.vmstat[NR_FREE_PAGES : NR_FREE_PAGES + 1].data
 
     def block(self, task: Task, kind: int, arg: int) -> bool:
         """Let a task sleep for what `kind` and `arg` say, from `task.since_ns` on; False if that has come already.
@@ -82,30 +86,27 @@ class Waits:
 
     def pages_done(self, at_ns: int) -> None:
         """Wake the tasks whose page is no longer locked or under writeback, in the order of their waits for it."""
-        if self._locked:
-            self._wake_clear(self._locked, PG_LOCKED, at_ns)
-        if self._writeback:
-            self._wake_clear(self._writeback, PG_WRITEBACK, at_ns)
+        for waiting, flag in self._pages:
+            for page in list(waiting):
+                if not self._frame[page] & flag:
+                    for task in waiting.pop(page):
+                        self.wake(task, at_ns)
 
     def task_ended(self, tid: int, at_ns: int) -> None:
         """Wake the tasks that wait for the end of this one."""
         for task in self._for_task.pop(tid, ()):
             self.wake(task, at_ns)
 
+    def look_for_memory(self, at_ns: int) -> None:
+        """Wake the tasks that wait for free memory, if a slice has left some."""
+        if self._nr_free[0]:
+            self.memory_freed(at_ns)
+
     def memory_freed(self, at_ns: int) -> None:
         """Wake the tasks that wait for free memory."""
-        waiting, self._for_memory = self._for_memory, []
+        waiting, self.for_memory = self.for_memory, []
         for task in waiting:
             self.wake(task, at_ns)
-
-    def _wake_clear(self, waiting: dict[int, list[Task]], flag: int, at_ns: int) -> None:
-        frame = self._frame
-        for page in list(waiting):
-            if not frame[page] & flag:
-                for task in waiting.pop(page):
-                    task.state = QUEUED
-                    task.ready_ns = at_ns
-                    self._woken(task)
 
     def _enlist(self, task: Task, kind: int, arg: int) -> bool:
         if kind not in _COLUMN:
@@ -122,7 +123,7 @@ class Waits:
             self._for_task.setdefault(arg, []).append(task)
         else:
             if kind == WAIT_MEMORY:
-                self._for_memory.append(task)
+                self.for_memory.append(task)
             elif arg <= 0:
                 return False
             if arg > 0:
@@ -132,6 +133,6 @@ class Waits:
 
     def _expired(self, task: Task, wait_seq: int) -> None:
         if task.state == BLOCKED and task.wait_seq == wait_seq:
-            if task in self._for_memory:
-                self._for_memory.remove(task)
+            if task in self.for_memory:
+                self.for_memory.remove(task)
             self.wake(task, self._clock.now)

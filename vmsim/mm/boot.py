@@ -3,7 +3,7 @@
 from vmsim.mm.page_alloc import zones_create
 from vmsim.mm.swap import lru_init
 from vmsim.struct.jit import entry
-from vmsim.struct.kernel import SC_NR_ZONES
+from vmsim.struct.kernel import SC_NR_ZONES, SC_PAGEVEC
 from vmsim.struct.ledger import NR_LEDGER
 
 
@@ -19,6 +19,7 @@ def add_zone(k, start, end, managed):
 def finish_boot(k):
     """The lists are empty, and what booting would have cost is charged to nobody."""
     lru_init(k)
+    k.sc[SC_PAGEVEC] = 1  # what ran before left pages there
     clear_ledger(k)
 
 

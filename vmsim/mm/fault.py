@@ -1,7 +1,6 @@
 """The page-fault front end: finding the VMA, checking rights, growing the stack, signals.   Follows arch/x86/mm/fault.c of v4.4 (B.1)."""
 
 from vmsim.struct.rules import R_RETRY_IS_MAJOR
-from vmsim.hw.walk import leaf_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SIGBUS, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.stack import expand_stack
@@ -11,7 +10,6 @@ from vmsim.struct.errno import BUS_ADRERR, EWAIT, SEGV_ACCERR, SEGV_MAPERR, SIGB
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_TRAP
-from vmsim.struct.pages import PTE_PRESENT
 from vmsim.struct.tasks import (
     T_FAULT_MAJOR,
     T_FAULT_TRIED,
@@ -55,11 +53,8 @@ def do_page_fault(k, tid, vpn, write):
     if write != 0:
         if flags & VM_WRITE == 0:
             return _signal(k, tid, vpn, SIGSEGV, SEGV_ACCERR)
-    else:
-        slot = leaf_slot(k, mm, vpn)
-        present = slot != 0 and k.pt[slot] & PTE_PRESENT != 0
-        if present or flags & VM_ACCESS == 0:
-            return _signal(k, tid, vpn, SIGSEGV, SEGV_ACCERR)
+    elif flags & VM_ACCESS == 0:  # a read of a page that is merely old comes here on machines that set no accessed bit
+        return _signal(k, tid, vpn, SIGSEGV, SEGV_ACCERR)
     event = handle_mm_fault(k, tid, mm, v, vpn, write)
     if event & EVENT_WAIT != 0:
         if k.task[tid, T_FAULT_TRIED] == 0:
@@ -67,7 +62,7 @@ def do_page_fault(k, tid, vpn, write):
         return -EWAIT
     if event & EVENT_OOM != 0:
         k.task[tid, T_WAIT] = WAIT_MEMORY
-        k.task[tid, T_WAIT_ARG] = 1
+        k.task[tid, T_WAIT_ARG] = 0
         return -EWAIT
     if event & EVENT_SIGBUS != 0:
         return _signal(k, tid, vpn, SIGBUS, BUS_ADRERR)

@@ -1,5 +1,6 @@
 """The page cache: looking pages up, faulting them in, and the reads that fill it.   Follows mm/filemap.c of v4.4 (B.5, E.3)."""
 
+from vmsim.mm.mlock_page import mlock_mapped_page
 from vmsim.mm.pgtable import set_pte
 from vmsim.mm.readahead import do_async_mmap_readahead, do_sync_mmap_readahead, submit_read
 from vmsim.mm.rmap import page_add_rmap
@@ -10,6 +11,7 @@ from vmsim.struct.files import (
     FI_FAULT_AROUND,
     FI_KIND,
     FI_MMAP_MISS,
+    FI_RA_PAGES,
     FI_SIZE,
     FILE_REGULAR,
 )
@@ -73,6 +75,7 @@ def do_fault_around(k, mm, v, vpn, slot):
         if pfn > 0 and pt[near + i] == 0 and frame[pfn, P_FLAGS] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD) == PG_UPTODATE:
             set_pte(k, mm, first + i, near + i, pfn << PTE_SHIFT | protection)
             page_add_rmap(k, pfn, mm, first + i)
+            mlock_mapped_page(k, vma[v, V_FLAGS], pfn)
             mapped += 1
     k.mm[mm, MM_FILEPAGES] += mapped
     k.led[L_FAULT] += mapped * k.cost[C_MAP_PAGE]
@@ -128,6 +131,7 @@ def _reread(k, tid, file, pgoff, pfn):
     """A page whose read failed: one more synchronous read, then SIGBUS."""
     if k.frame[pfn, P_FLAGS] & PG_ERROR != 0 and k.task[tid, T_FAULT_TRIED] >= 2:
         k.frame[pfn, P_FLAGS] &= ~PG_ERROR
+        k.file[file, FI_RA_PAGES] //= 4  # shrink_readahead_size_eio
         return -EVENT_SIGBUS
     k.task[tid, T_FAULT_TRIED] = 2
     submit_read(k, tid, file, pgoff, 1, -1, 0)

@@ -4,20 +4,18 @@ from vmsim.struct.rules import R_ONFAULT_WALKS_PAGES, R_RETRY_IS_MAJOR
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SIGBUS, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
+from vmsim.mm.mlock_page import mlock_vma_page
 from vmsim.mm.pgtable import next_table
-from vmsim.mm.swap import lru_add, lru_del, mark_page_accessed
+from vmsim.mm.swap import mark_page_accessed
 from vmsim.mm.vma import find_vma_charged
-from vmsim.struct.costs import C_MLOCK_PAGE, C_POPULATE_PAGE
+from vmsim.struct.costs import C_POPULATE_PAGE, C_POPULATE_SKIP
 from vmsim.struct.errno import EFAULT, ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
-from vmsim.struct.ledger import L_FAULT, L_SYSCALL
+from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import (
     P_FLAGS,
     PG_DIRTY,
     PG_LOCKED,
-    PG_LRU,
-    PG_MLOCKED,
-    PG_UNEVICTABLE,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
@@ -38,24 +36,6 @@ from vmsim.struct.vmas import (
     VM_SHARED,
     VM_WRITE,
 )
-from vmsim.struct.vmstat import NR_MLOCK, UNEVICTABLE_PGCULLED, UNEVICTABLE_PGMLOCKED
-
-
-@compiled
-def mlock_vma_page(k, pfn):
-    """Mark a resident page of a locked VMA mlocked and move it to the unevictable list."""
-    if k.frame[pfn, P_FLAGS] & PG_MLOCKED != 0:
-        return
-    k.led[L_FAULT] += k.cost[C_MLOCK_PAGE]
-    k.vmstat[NR_MLOCK] += 1
-    k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
-    if k.frame[pfn, P_FLAGS] & PG_LRU != 0:
-        lru_del(k, pfn)
-        k.frame[pfn, P_FLAGS] |= PG_MLOCKED | PG_UNEVICTABLE
-        lru_add(k, pfn)
-        k.vmstat[UNEVICTABLE_PGCULLED] += 1
-    else:
-        k.frame[pfn, P_FLAGS] |= PG_MLOCKED
 
 
 @compiled
@@ -80,21 +60,18 @@ def populate_vma_range(k, tid, mm, v, start, end):
     while vpn < end:
         slot = leaf_slot(k, mm, vpn)
         entry = k.pt[slot] if slot != 0 else 0
-        k.led[L_SYSCALL] += k.cost[C_POPULATE_PAGE]
         if entry & PTE_PRESENT == 0 or (write != 0 and entry & PTE_WRITE == 0):
             if not fault_in:
-                if slot == 0:
-                    skipped = min(next_table(k, mm, vpn), end)
-                    k.led[L_SYSCALL] += (skipped - vpn - 1) * k.cost[C_POPULATE_PAGE]
-                    vpn = skipped
-                else:
-                    vpn += 1
+                following = vpn + 1 if slot != 0 else min(next_table(k, mm, vpn), end)
+                k.led[L_SYSCALL] += (following - vpn) * k.cost[C_POPULATE_SKIP]
+                vpn = following
                 continue
             error = _faultin_page(k, tid, mm, v, vpn, write)
             if error != 0:
                 k.task[tid, T_STAGE_ARG] = vpn
                 return error
             continue
+        k.led[L_SYSCALL] += k.cost[C_POPULATE_PAGE]
         if entry & PTE_ZERO == 0:
             _touch_page(k, slot, entry, write, locked)
         vpn += 1

@@ -149,3 +149,15 @@ def index_destroy(k, mm):
     k.vindex[node, INDEX_COUNT] = k.sc[SC_INDEX_FREE]
     k.sc[SC_INDEX_FREE] = node
     k.mm[mm, MM_INDEX] = 0
+
+
+@compiled
+def index_leaf(k, mm, vpn):
+    """The lowest node of the index that covers a page, 0 if there is none."""
+    vchild = k.vchild
+    node = k.mm[mm, MM_INDEX]
+    for level in range(k.sc[SC_INDEX_DEPTH] - 1, 0, -1):
+        node = vchild[node, (vpn >> (level * INDEX_BITS)) & _LOW]
+        if node == 0:
+            return 0
+    return node

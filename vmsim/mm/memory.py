@@ -1,7 +1,8 @@
 """Page faults: anonymous pages, copy on write, and what a fault costs.   Follows mm/memory.c of v4.4 (section B)."""
 
-from vmsim.hw.tlb import flush_range
+from vmsim.hw.tlb import flush_range_as
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, do_fault_around, file_page, page_mkwrite
+from vmsim.mm.mlock_page import mlock_mapped_page
 from vmsim.mm.page_alloc import alloc_page
 from vmsim.mm.pgtable import pte_alloc, set_pte
 from vmsim.mm.rmap import page_add_rmap
@@ -119,6 +120,7 @@ def _map_file_page(k, mm, v, vpn, slot, pfn, protection):
     page_add_rmap(k, pfn, mm, vpn)
     k.mm[mm, MM_FILEPAGES] += 1
     k.led[L_FAULT] += k.cost[C_MAP_PAGE]
+    mlock_mapped_page(k, k.vma[v, V_FLAGS], pfn)
 
 
 @compiled
@@ -186,7 +188,7 @@ def do_wp_page(k, mm, v, vpn, slot):
     else:
         k.led[L_COPY] += k.cost[C_COPY_PAGE]
     set_pte(k, mm, vpn, slot, 0)
-    flush_range(k, k.sc[SC_CPU], mm, vpn, vpn + 1)
+    flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + 1, L_FAULT)
     if entry & PTE_ZERO == 0:
         page_unmapped(k, mm, v, vpn, entry)
     map_anon_page(k, mm, v, vpn, slot, new, PTE_WRITE)

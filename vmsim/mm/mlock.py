@@ -6,15 +6,15 @@ The entry points check their input and translate it to VMA flags; `apply_vma_loc
 from vmsim.struct.rules import R_MLOCK2, R_MLOCK_OVERLAP_COUNTS, R_ONFAULT_ALONE, R_RELOCK_COUNTS_TWICE
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.gup import mm_populate
+from vmsim.mm.mlock_page import mlock_vma_pages_range
 from vmsim.mm.pgtable import next_table
+from vmsim.mm.swap import lru_add_drain_all
 from vmsim.mm.rmap import rmap_first, rmap_mapping, rmap_next
 from vmsim.mm.unmap import munlock_page
 from vmsim.mm.vma import find_vma, find_vma_charged, split_vma, vma_merge
-from vmsim.struct.costs import C_MLOCK_DRAIN
 from vmsim.struct.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
-from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_MLOCKED, PTE_PRESENT, PTE_SHIFT, PTE_ZERO, RMAP_SHIFT
 from vmsim.struct.tasks import CAP_IPC_LOCK, RLIM_INFINITY, RLIMIT_MEMLOCK, T_CAPS, T_MM, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_TGID
 from vmsim.struct.vmas import (
@@ -136,6 +136,8 @@ def mlock_fixup(k, mm, v, prev, start, end, flags):
     if old & VM_LOCKED == 0 or k.rule[R_RELOCK_COUNTS_TWICE] != 0:
         k.mm[mm, MM_LOCKED_VM] += pages
     vma[v, V_FLAGS] = flags
+    if old & VM_LOCKED == 0:
+        mlock_vma_pages_range(k, mm, start, end)
     return v
 
 
@@ -183,7 +185,7 @@ def do_mlock(k, tid, start, length, flags):
     if k.task[tid, T_STAGE] == 0:
         if not can_do_mlock(k, tid):
             return -EPERM
-        k.led[L_SYSCALL] += k.cost[C_MLOCK_DRAIN]
+        lru_add_drain_all(k)
         first, last = page_range(k, start, length)
         pages = last - first
         limit = memlock_limit(k, tid)
@@ -275,7 +277,7 @@ def sys_mlockall(k, tid, flags):
         if not can_do_mlock(k, tid):
             return -EPERM
         if flags & MCL_CURRENT != 0:
-            k.led[L_SYSCALL] += k.cost[C_MLOCK_DRAIN]
+            lru_add_drain_all(k)
             if k.task[tid, T_CAPS] & CAP_IPC_LOCK == 0 and k.mm[mm, MM_TOTAL_VM] > memlock_limit(k, tid):
                 return -ENOMEM
         apply_mlockall_flags(k, mm, flags)

@@ -1,8 +1,10 @@
 """mmap(2) and munmap(2): placing, checking, creating and removing mappings.   Follows mm/mmap.c of v4.4 (A.1, A.3)."""
 
+from vmsim.hw.tlb import flush_mm
+from vmsim.mm.interval import index_destroy
 from vmsim.mm.mlock import can_do_mlock, memlock_limit, munlock_vma_pages_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pgtable import free_pgtables
+from vmsim.mm.pgtable import free_pgtables, pgd_free
 from vmsim.mm.shmem_file import file_put, shared_anon_file
 from vmsim.mm.unmap import zap_range
 from vmsim.mm.vma import (
@@ -20,7 +22,7 @@ from vmsim.struct.costs import C_MMAP_BASE, C_MUNMAP_BASE
 from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from vmsim.struct.files import FI_COMMITTED
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SYS_MAX_MAP_COUNT, SYS_MMAP_MIN_ADDR, SYS_OVERCOMMIT_MEMORY
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_CPU, SYS_MAX_MAP_COUNT, SYS_MMAP_MIN_ADDR, SYS_OVERCOMMIT_MEMORY
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.tasks import CAP_IPC_LOCK, CAP_SYS_RAWIO, RLIM_INFINITY, RLIMIT_AS, T_CAPS, T_MM, T_TGID
 from vmsim.struct.vmas import (
@@ -391,4 +393,7 @@ def exit_mmap(k, tid):
         _unmap_vma(k, mm, v)
         v = following
     free_pgtables(k, mm, 0, k.mm[mm, MM_TASK_SIZE], 0, 1 << 62)
+    flush_mm(k, k.sc[SC_CPU], mm)
+    pgd_free(k, mm)
+    index_destroy(k, mm)
     k.mm[mm, MM_LOCKED_VM] = 0

@@ -1,7 +1,7 @@
 """Completion of requests: pages become up to date, and their locks are released.   Follows fs/mpage.c and mm/page_io.c of v4.4."""
 
 from vmsim.struct.costs import C_IO_COMPLETE
-from vmsim.struct.files import B_FILE, B_INDEX, B_PAGES, B_STATE, BIO_COLUMNS, BIO_FREE, FI_CACHE, FI_RA_PAGES
+from vmsim.struct.files import B_FILE, B_INDEX, B_PAGES, B_STATE, BIO_COLUMNS, BIO_FREE, FI_CACHE
 from vmsim.struct.jit import compiled, entry
 from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_UPTODATE
 
@@ -16,8 +16,6 @@ def end_read(k, bio, error):
         if pfn > 0:
             flags = k.frame[pfn, P_FLAGS] & ~PG_LOCKED
             k.frame[pfn, P_FLAGS] = flags | (PG_ERROR if error != 0 else PG_UPTODATE)
-    if error != 0:
-        k.file[file, FI_RA_PAGES] //= 4
 
 
 @entry

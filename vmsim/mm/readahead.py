@@ -19,6 +19,7 @@ from vmsim.struct.files import (
     BIO_NEW,
     FI_BLOCK,
     FI_CACHE,
+    FI_CAPACITY,
     FI_DEVICE,
     FI_MMAP_MISS,
     FI_PREV_POS,
@@ -149,7 +150,7 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
         ahead = size
     elif offset != 0 and hit_marker != 0:
         start = offset + 1
-        while start - offset <= limit and k.pcache[f[file, FI_CACHE] + start] > 0:
+        while start - offset <= limit and start < f[file, FI_CAPACITY] and k.pcache[f[file, FI_CACHE] + start] > 0:
             start += 1
         if start - offset > limit:
             return 0

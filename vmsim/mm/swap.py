@@ -1,10 +1,10 @@
 """The LRU lists and page references.   Follows mm/swap.c and mm_inline.h of v4.4 (section C.9 of the behaviour notes)."""
 
 from vmsim.mm.page_alloc import free_page, zone_of
-from vmsim.struct.costs import C_LRU_ADD
+from vmsim.struct.costs import C_LRU_ADD, C_MLOCK_DRAIN, C_MLOCK_DRAIN_WORK
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NR_FRAMES, SC_NR_ZONES
-from vmsim.struct.ledger import L_FAULT
+from vmsim.struct.kernel import SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
+from vmsim.struct.ledger import L_FAULT, L_SYSCALL
 from vmsim.struct.pages import (
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
@@ -77,9 +77,22 @@ def lru_del(k, pfn):
 
 
 @compiled
+def lru_add_drain_all(k):
+    """Every CPU that holds pages in its pagevecs moves them to their lists, and the caller waits for it.
+
+    Model: pages join their lists at once here; the count only decides what the drain costs.
+    """
+    k.led[L_SYSCALL] += k.cost[C_MLOCK_DRAIN]
+    if k.sc[SC_PAGEVEC] != 0:
+        k.led[L_SYSCALL] += k.cost[C_MLOCK_DRAIN_WORK]
+        k.sc[SC_PAGEVEC] = 0
+
+
+@compiled
 def lru_cache_add(k, pfn):
     """A new page joins its list."""
     k.led[L_FAULT] += k.cost[C_LRU_ADD]
+    k.sc[SC_PAGEVEC] = 1
     lru_add(k, pfn)
 
 
@@ -93,6 +106,7 @@ def lru_cache_add_active_or_unevictable(k, pfn, vm_flags):
         k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
     else:
         k.frame[pfn, P_FLAGS] |= PG_ACTIVE
+        k.sc[SC_PAGEVEC] = 1
     lru_add(k, pfn)
 
 

@@ -2,15 +2,17 @@
 
 from vmsim.mm.interval import index_floor, index_insert, index_remove
 from vmsim.struct.bits import bit_length
-from vmsim.struct.costs import C_VMA_ALLOC, C_VMA_CACHED_LEVEL, C_VMA_CACHED_LEVELS, C_VMA_TREE_LEVEL
+from vmsim.struct.costs import C_VMA_CHANGE, C_VMA_CACHED_LEVEL, C_VMA_CACHED_LEVELS, C_VMA_TREE_LEVEL
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_MAPCOUNT
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_ANON_VMA_NEXT, SC_VMA_FREE, SC_VMA_NEXT, SYS_MAX_MAP_COUNT
+from vmsim.struct.kernel import SC_ANON_VMA_NEXT, SC_TASK, SC_VMA_FREE, SC_VMA_NEXT, SYS_MAX_MAP_COUNT
 from vmsim.struct.ledger import L_VMA
+from vmsim.struct.tasks import T_VMACACHE, T_VMACACHE_SEQ
 from vmsim.struct.vmas import (
     MM_FIRST,
     MM_MAP_COUNT,
+    MM_VMACACHE_SEQ,
     V_ANON,
     V_END,
     V_FILE,
@@ -50,7 +52,7 @@ def charge_vma_adjust(k, mm, v):
 @compiled
 def charge_vma_link(k, mm, v):
     """A VMA enters (or leaves) all its trees: descent and rebalancing in the mm's, one pass in each object's."""
-    ns = 2 * tree_walk_ns(k, k.mm[mm, MM_MAP_COUNT]) + k.cost[C_VMA_ALLOC]
+    ns = 2 * tree_walk_ns(k, k.mm[mm, MM_MAP_COUNT]) + k.cost[C_VMA_CHANGE]
     if k.vma[v, V_FILE] != 0:
         ns += tree_walk_ns(k, k.file[k.vma[v, V_FILE], FI_MAPCOUNT])
     if k.vma[v, V_ANON] != 0:
@@ -119,9 +121,21 @@ def find_vma(k, mm, vpn):
 
 @compiled
 def find_vma_charged(k, mm, vpn):
-    """`find_vma` at the price of a descent of the mm's tree."""
+    """`find_vma` through the task's cache of found VMAs; a miss costs a descent of the mm's tree (mm/vmacache.c)."""
+    task = k.task[k.sc[SC_TASK]]
+    slot = T_VMACACHE + (vpn & 3)
+    if task[T_VMACACHE_SEQ] != k.mm[mm, MM_VMACACHE_SEQ]:
+        task[T_VMACACHE_SEQ] = k.mm[mm, MM_VMACACHE_SEQ]
+        for i in range(4):
+            task[T_VMACACHE + i] = 0
+    v = task[slot]
+    if v != 0 and k.vma[v, V_START] <= vpn and vpn < k.vma[v, V_END] and k.vma_mm[v] == mm:
+        k.led[L_VMA] += k.cost[C_VMA_CACHED_LEVEL]
+        return v
     k.led[L_VMA] += tree_walk_ns(k, k.mm[mm, MM_MAP_COUNT])
-    return find_vma(k, mm, vpn)
+    v = find_vma(k, mm, vpn)
+    task[slot] = v
+    return v
 
 
 @compiled
@@ -157,6 +171,7 @@ def vma_unlink(k, mm, v):
         vma[after, V_PREV] = prev
     index_remove(k, mm, vma[v, V_START])
     k.mm[mm, MM_MAP_COUNT] -= 1
+    k.mm[mm, MM_VMACACHE_SEQ] += 1
 
 
 @compiled

@@ -2,9 +2,9 @@
 
 COST_NAMES = (
     "user_access", "tlb_l2_hit", "walk_cached_ref", "walk_memory_ref", "trap", "fault_base", "zero_page", "copy_page", "map_page",
-    "alloc_page", "free_page", "lru_add", "mlock_page", "munlock_page", "unmap_page", "syscall_entry", "mlock_drain",
-    "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_alloc", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "signal_deliver", "sigreturn",
-    "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_complete", "mmap_base", "munmap_base", "populate_page",
+    "alloc_page", "free_page", "lru_add", "mlock_page", "munlock_page", "unmap_page", "syscall_entry", "mlock_drain", "mlock_drain_work",
+    "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_change", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "signal_deliver", "sigreturn",
+    "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
     "fork_base", "exec_base", "reclaim_page", "rmap_walk",
 )  # fmt: skip
 NR_COSTS = len(COST_NAMES)
@@ -31,10 +31,11 @@ C_MUNLOCK_PAGE = _index("munlock_page")
 C_UNMAP_PAGE = _index("unmap_page")
 C_SYSCALL_ENTRY = _index("syscall_entry")
 C_MLOCK_DRAIN = _index("mlock_drain")
+C_MLOCK_DRAIN_WORK = _index("mlock_drain_work")
 C_VMA_TREE_LEVEL = _index("vma_tree_level")
 C_VMA_CACHED_LEVEL = _index("vma_cached_level")
 C_VMA_CACHED_LEVELS = _index("vma_cached_levels")
-C_VMA_ALLOC = _index("vma_alloc")
+C_VMA_CHANGE = _index("vma_change")
 C_PTE_CHANGE = _index("pte_change")
 C_TLB_FLUSH_PAGE = _index("tlb_flush_page")
 C_TLB_FLUSH_FULL = _index("tlb_flush_full")
@@ -49,6 +50,7 @@ C_IO_COMPLETE = _index("io_complete")
 C_MMAP_BASE = _index("mmap_base")
 C_MUNMAP_BASE = _index("munmap_base")
 C_POPULATE_PAGE = _index("populate_page")
+C_POPULATE_SKIP = _index("populate_skip")
 C_FORK_BASE = _index("fork_base")
 C_EXEC_BASE = _index("exec_base")
 C_RECLAIM_PAGE = _index("reclaim_page")

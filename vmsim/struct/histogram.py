@@ -1,4 +1,7 @@
-"""The buckets of a latency histogram: linear within an octave, 128 to the octave, so that a value is known within 0.8 %."""
+"""The buckets of a latency histogram:
+
+linear within an octave, 128 to the octave, so that a value is known within 0.8 %.
+"""
 
 from __future__ import annotations
 

@@ -60,6 +60,7 @@ SC_PHASE_MARK = 34
 SC_ASID_NEXT = 35
 SC_NR_TASKS = 36
 SC_ANON_VMA_FREE = 37
+SC_PAGEVEC = 38  # pages that wait in some CPU's pagevec, as far as a drain would notice
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.

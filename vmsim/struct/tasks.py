@@ -57,6 +57,8 @@ T_RSS = 52
 T_PTES = 53
 T_TOTAL_VM = 54
 T_SAVED_LEFT = 56
+T_VMACACHE = 57  # the VMAs found last, four slots by page number (4.4: task_struct.vmacache)
+T_VMACACHE_SEQ = 61  # MM_VMACACHE_SEQ when they were found
 TASK_COLUMNS = 64
 
 TASK_NONE = 0

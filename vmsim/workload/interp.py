@@ -5,7 +5,8 @@ from vmsim.mm.exit import do_exit
 from vmsim.mm.fault import FAULT_WAS_MAJOR, do_page_fault
 from vmsim.mm.vma import find_vma
 from vmsim.struct.costs import C_SIGNAL_DELIVER, C_SIGRETURN
-from vmsim.struct.errno import EWAIT, SIGBUS, SIGSEGV
+from vmsim.struct.errno import EWAIT, SIGSEGV
+from vmsim.struct.files import PAT_TYPE, PATTERN_UNIFORM
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import (
     G_PAGE_SHIFT,
@@ -86,7 +87,6 @@ from vmsim.workload.instructions import (
     CODE_EXPECT,
     CODE_MASK,
     CODE_OP,
-    EXPECT_ANY,
     EXPECT_OK,
     OP_ACCESS,
     OP_ALU,
@@ -103,6 +103,7 @@ from vmsim.workload.instructions import (
     OP_TOUCH,
 )
 from vmsim.workload.patterns import draw_accesses
+from vmsim.workload.scout import scout_uniform
 
 _BURST = ACCESS_BUFFER - 24  # a burst's accesses; the rest of the buffer is for single touches
 _TOUCH_SLOT = ACCESS_BUFFER - 8
@@ -168,7 +169,6 @@ def _fault(k, tid):
     task = k.task[tid]
     if task[T_ACC_KIND] == 0:
         task[T_ACC_KIND] = KIND_MINOR
-        task[T_ACC_BEGAN] = k.sc[SC_NOW] + elapsed_ns(k)
     result = do_page_fault(k, tid, k.sc[SC_FAULT_VPN], k.sc[SC_FAULT_WRITE])
     if result == -EWAIT:
         return SLICE_BLOCKED
@@ -247,7 +247,10 @@ def _op_touch(k, tid, pc):
 def _op_draw(k, tid, pc):
     shift = k.geo[G_PAGE_SHIFT]
     base = (_operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
-    draw_accesses(k, k.code[pc, CODE_ARG], base, k.abuf[tid], _TOUCH_SLOT + 1, 1)
+    pat = k.code[pc, CODE_ARG]
+    if k.pattern[pat, PAT_TYPE] == PATTERN_UNIFORM:
+        scout_uniform(k, k.task[tid, T_MM], pat, base)
+    draw_accesses(k, pat, base, k.abuf[tid], _TOUCH_SLOT + 1, 1)
     k.reg[tid, k.code[pc, CODE_DEST]] = k.abuf[tid, _TOUCH_SLOT + 1] >> 1 << shift
     k.task[tid, T_PC] = pc + 1
 

@@ -11,10 +11,11 @@ from vmsim.units import NS_PER_S
 
 
 class Flash:
-    """A request waits for a channel, spends its latency there, and its data crosses the link at the bandwidth of its direction.
+    """A request waits for a channel, spends its latency there, and its data crosses the link at its bandwidth.
 
-    Model: the link's share of the work is reckoned from the moment a request is handed over, so that it is never idle while
-    it has work and no request waits for one that came after it; garbage collection and write caches are not modelled.
+    Model: the link's share of the work is reckoned from the moment a request is handed over, so that it is never idle
+    while it has work and no request waits for one that came after it; garbage collection and write caches are not
+    modelled.
     """
 
     __slots__ = ("depth", "rotational", "_latency", "_bandwidth", "_channels", "_link_free")
@@ -30,13 +31,15 @@ class Flash:
 
     def finish_ns(self, now_ns: int, write: int, first: int, nbytes: int) -> int:
         """The time at which a request handed over at `now_ns` is done."""
-        free = self._channels[0]
+        channels = self._channels
+        free = channels[0]
         ready = (free if free > now_ns else now_ns) + self._latency[write].next_ns()
-        heapreplace(self._channels, ready)
+        heapreplace(channels, ready)
         transfer = nbytes * NS_PER_S // self._bandwidth[write]
         link = self._link_free
         self._link_free = link = (link if link > now_ns else now_ns) + transfer
-        return max(ready + transfer, link)
+        ready += transfer
+        return ready if ready > link else link
 
 
 def _latency(parameters: Parameters, direction: str, rng: np.random.Generator) -> Latency:

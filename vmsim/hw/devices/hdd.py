@@ -14,27 +14,19 @@ from vmsim.units import NS_PER_S
 class Hdd:
     """One request at a time; parameters: size, rpm, seek_min, seek_avg, seek_max, cylinders, transfer_rate.
 
-    The seek time grows with the square root of the distance while the arm accelerates and then with the distance (Ruemmler
-    and Wilkes, An introduction to disk drive modeling, IEEE Computer 27(3), 1994): `seek_min` to the next cylinder,
-    `seek_max` across all of them, and `seek_avg` on average over random pairs, which fixes the value where the two parts
-    meet, at a third of the way.  Model: cylinders hold alike much, the transfer rate is the same everywhere, and the angle
-    at arrival is random.  A request that begins where the last one ended neither seeks nor waits for the platter: the
-    drive has read on into its buffer.  The drive does not reorder; the elevator in front of it does, so `queue_depth` is
-    not used.
+    The seek time grows with the square root of the distance while the arm accelerates and then with the distance
+    (Ruemmler and Wilkes, An introduction to disk drive modeling, IEEE Computer 27(3), 1994): `seek_min` to the next
+    cylinder, `seek_max` across all of them, and `seek_avg` on average over random pairs, which fixes the value where
+    the two parts meet, at a third of the way.  Model: cylinders hold alike much, the transfer rate is the same
+    everywhere, and the angle at arrival is random.  A request that begins where the last one ended neither seeks nor
+    waits for the platter: the drive has read on into its buffer.  The drive does not reorder; the elevator in front of
+    it does, so `queue_depth` is not used.
     """
 
     __slots__ = (
-        "depth",
-        "rotational",
-        "_cylinders",
-        "_cylinder_bytes",
-        "_seek",
-        "_turn",
-        "_rate",
-        "_next",
-        "_cylinder",
+        "depth", "rotational", "_cylinders", "_cylinder_bytes", "_seek", "_turn", "_rate", "_next", "_cylinder",
         "_free",
-    )
+    )  # fmt: skip
 
     def __init__(self, parameters: Parameters, rng: np.random.Generator) -> None:
         self.depth = 1
@@ -42,7 +34,7 @@ class Hdd:
         self._cylinders: int = parameters["cylinders"]
         self._cylinder_bytes = max(1, -(-parameters["size"] // self._cylinders))
         low, mean, high = parameters["seek_min"], parameters["seek_avg"], parameters["seek_max"]
-        # The mean of the curve over the density 2 (1 - x) of the distance x between two random places, solved for its knee.
+        # The curve's mean over the density 2 (1 - x) of the distance x of two random places, solved for its knee.
         knee = min(max((135 * mean - 27 * low - 20 * high) // 88, low), high)
         self._seek: tuple[int, int, int] = (low, knee, high)
         turn_ns = 60 * NS_PER_S // parameters["rpm"]

@@ -1,4 +1,4 @@
-"""A solid-state disk behind PCI Express: many channels, and a queue so deep that requests hardly ever wait in the kernel's."""
+"""A solid-state disk behind PCI Express: many channels, and a queue so deep that requests hardly wait outside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from vmsim.hw.devices.flash import Flash
 
 @device_model("nvme")
 class Nvme(Flash):
-    """Parameters: queue_depth (1024), channels, read_latency, write_latency, bandwidth_read, bandwidth_write, latency."""
+    """Parameters: queue_depth, channels, read_latency, write_latency, bandwidth_read, bandwidth_write, latency."""
 
     __slots__ = ()

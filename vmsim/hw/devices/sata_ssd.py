@@ -8,6 +8,6 @@ from vmsim.hw.devices.flash import Flash
 
 @device_model("sata-ssd")
 class SataSsd(Flash):
-    """Parameters: queue_depth (NCQ: 32), channels, read_latency, write_latency, bandwidth_read, bandwidth_write, latency."""
+    """Parameters: queue_depth, channels, read_latency, write_latency, bandwidth_read, bandwidth_write, latency."""
 
     __slots__ = ()

@@ -1,0 +1,301 @@
+"""Checking a machine between two slices: frames are conserved, and every count agrees with what it counts.
+
+A disagreement is a defect of vmsim. The tables are read whole, so this is for the end of a run and for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmsim.errors import ImpossibleState
+from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
+from vmsim.mm.rmap import CH_MAPPING, CH_NEXT
+from vmsim.struct import files as f
+from vmsim.struct import kernel as kn
+from vmsim.struct import pages as p
+from vmsim.struct import vmas as v
+from vmsim.struct import vmstat as vs
+from vmsim.struct.kernel import Kernel
+
+Ints = NDArray[np.int64]
+_NODE_ENTRIES = 2  # a table's entries follow its frame and its count
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """All entries of all page tables that map a frame, and the tables themselves."""
+
+    mm: Ints
+    vpn: Ints
+    entry: Ints
+    tables: tuple[int, ...]  # frames of page tables
+
+    @property
+    def pfn(self) -> Ints:
+        """The frame of each entry."""
+        return self.entry >> p.PTE_SHIFT
+
+
+def verify(kernel: Kernel) -> None:
+    """Raise ImpossibleState, with what disagrees and where, unless the tables of a machine between two slices agree.
+
+    Every frame of the allocator is free, a page table, on exactly one LRU list, or locked for I/O; lists are linked both
+    ways; map counts, reverse mappings and RSS equal the page-table entries; VMAs, their index and the totals of their
+    address space agree; the counters of /proc/vmstat equal what they count.
+    """
+    wrong = list(_disagreements(kernel))
+    if wrong:
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise ImpossibleState(f"at {kernel.sc[kn.SC_NOW]} ns the tables disagree: " + "; ".join(wrong[:_SHOWN]) + more)
+
+
+def _disagreements(kernel: Kernel) -> Iterator[str]:
+    used, problems = _used_frames(kernel)
+    yield from problems
+    yield from _check_lists(kernel, used)
+    for mm in address_spaces(kernel):
+        yield from check_vmas(kernel, mm)
+    yield from check_objects(kernel, address_spaces(kernel))
+    mappings, problems = _read_page_tables(kernel)
+    yield from problems
+    yield from _check_use(kernel, used, mappings)
+    yield from _check_rmap(kernel, used, mappings)
+    yield from _check_rss(kernel, mappings)
+    yield from _check_rights(kernel, mappings)
+    yield from _check_page_cache(kernel, used)
+    yield from _check_counters(kernel, used)
+
+
+def address_spaces(kernel: Kernel) -> list[int]:
+    """The ids of the address spaces that have page tables."""
+    return [int(mm) for mm in np.flatnonzero(kernel.mm[:, v.MM_PGD])]
+
+
+def _differs(what: str, counted: object, found: object) -> Iterator[str]:
+    if counted != found:
+        yield f"{what} is {counted}, but there are {found}"
+
+
+def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
+    """The frames that the allocator has handed out, and what is wrong with the free ones."""
+    problems: list[str] = []
+    used = []
+    zones = kernel.zone[: kernel.sc[kn.SC_NR_ZONES]]
+    managed = int(kernel.sc[kn.SC_TOTALRAM])
+    for number, zone in enumerate(zones):
+        start, end = int(zone[p.Z_START_PFN]), int(zone[p.Z_END_PFN])
+        own = managed if number == len(zones) - 1 else end - start
+        managed -= own
+        stack = kernel.free_stack[start : start + zone[p.Z_NR_STACK]]
+        free = set(stack.tolist())
+        name = f"zone {number}"
+        problems += _differs(f"{name}: frames on the free stack", len(stack), len(free))
+        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]), len(free) + end - int(zone[p.Z_NEXT_NEW]))
+        outside = [pfn for pfn in free if not end - own <= pfn < zone[p.Z_NEXT_NEW]]
+        problems += [f"{name}: frame {pfn} is on the free stack, but was never handed out" for pfn in outside]
+        handed = np.arange(end - own, zone[p.Z_NEXT_NEW])
+        in_use = handed[~np.isin(handed, stack)]
+        used.append(in_use)
+        problems += [f"frame {pfn} is free, but not clear" for pfn in stack[kernel.frame[stack].any(axis=1)].tolist()]
+        flags = kernel.frame[in_use, p.P_FLAGS]
+        problems += [f"frame {pfn} is in use without PG_inuse" for pfn in in_use[flags & p.PG_INUSE == 0].tolist()]
+    problems += _differs("nr_free_pages", int(kernel.vmstat[vs.NR_FREE_PAGES]), int(zones[:, p.Z_FREE].sum()))
+    return np.concatenate(used), problems
+
+
+def _list_of(flags: Ints) -> Ints:
+    """The LRU list that pages with these flags belong on."""
+    anon = np.where(flags & p.PG_SWAPBACKED != 0, p.LRU_INACTIVE_ANON, p.LRU_INACTIVE_FILE)
+    evictable = anon + (flags & p.PG_ACTIVE != 0)
+    return np.where(flags & p.PG_UNEVICTABLE != 0, p.LRU_UNEVICTABLE, evictable)
+
+
+def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
+    """Walk each LRU list once around: its pages say that they are on it, and no other page says so."""
+    frame = kernel.frame
+    starts = kernel.zone[: kernel.sc[kn.SC_NR_ZONES], p.Z_START_PFN]
+    nr_frames = int(kernel.sc[kn.SC_NR_FRAMES])
+    seen: list[int] = []
+    lengths = np.zeros(p.NR_LRU_LISTS, np.int64)
+    for zone in range(len(starts)):
+        for lru in range(p.NR_LRU_LISTS):
+            name = f"list {lru} of zone {zone}"
+            sentinel = nr_frames + zone * p.NR_LRU_LISTS + lru
+            pages, problem = _walk(frame, sentinel, len(used))
+            if problem:
+                yield f"{name}: {problem}"
+                continue
+            flags = frame[pages, p.P_FLAGS]
+            belongs = (flags & p.PG_LRU != 0) & (_list_of(flags) == lru) & (np.searchsorted(starts, pages, "right") - 1 == zone)
+            yield from (f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist())
+            yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), len(pages))
+            lengths[lru] += len(pages)
+            seen += pages.tolist()
+    on_list = used[frame[used, p.P_FLAGS] & p.PG_LRU != 0]
+    yield from (f"frame {pfn} has PG_lru, but is on no list" for pfn in np.setdiff1d(on_list, seen).tolist())
+    counted = kernel.vmstat[vs.NR_LRU_BASE : vs.NR_LRU_BASE + p.NR_LRU_LISTS]
+    yield from _differs("LRU counters", counted.tolist(), lengths.tolist())
+
+
+def _walk(frame: Ints, sentinel: int, most: int) -> tuple[Ints, str]:
+    """The pages of the list behind a sentinel, and what is wrong with its links."""
+    pages: list[int] = []
+    at = int(frame[sentinel, p.P_NEXT])
+    before = sentinel
+    while at != sentinel:
+        if frame[at, p.P_PREV] != before:
+            return np.array(pages, np.int64), f"frame {at} comes after {before}, but is linked back to {frame[at, p.P_PREV]}"
+        if len(pages) > most:
+            return np.array(pages, np.int64), "it does not end"
+        pages.append(at)
+        before, at = at, int(frame[at, p.P_NEXT])
+    if frame[sentinel, p.P_PREV] != before:
+        return np.array(pages, np.int64), f"its last page is {before}, but the head says {frame[sentinel, p.P_PREV]}"
+    return np.array(pages, np.int64), ""
+
+
+def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
+    """Walk all page tables: their entries, and what is wrong with the tables."""
+    geo = kernel.geo
+    levels = int(geo[kn.G_LEVELS])
+    problems: list[str] = []
+    tables: list[int] = []
+    parts: list[tuple[Ints, Ints, Ints]] = []
+    for mm in address_spaces(kernel):
+        nodes = [(int(kernel.mm[mm, v.MM_PGD]), 0)]
+        by_level = []
+        for level in range(levels):
+            by_level.append(len(nodes))
+            below: list[tuple[int, int]] = []
+            for node, first in nodes:
+                row = kernel.pt[node + _NODE_ENTRIES : node + _NODE_ENTRIES + (1 << int(geo[kn.G_BITS + level]))]
+                full = np.flatnonzero(row)
+                where = f"address space {mm}: table of level {level} at page {first}"
+                problems += _differs(f"{where}: its count", int(kernel.pt[node + 1]), len(full))
+                tables.append(int(kernel.pt[node]))
+                vpns = first + (full << int(geo[kn.G_SHIFT + level]))
+                if level == levels - 1:
+                    parts.append((np.full(len(full), mm), vpns, row[full]))
+                else:
+                    below += zip(row[full].tolist(), vpns.tolist(), strict=True)
+            nodes = below
+        problems += _differs(f"address space {mm}: nr_ptes", int(kernel.mm[mm, v.MM_NR_PTES]), by_level[-1] if levels > 1 else 0)
+        problems += _differs(f"address space {mm}: nr_pmds", int(kernel.mm[mm, v.MM_NR_PMDS]), by_level[-2] if levels > 2 else 0)
+    columns = [np.concatenate(column) if parts else np.zeros(0, np.int64) for column in zip(*parts, strict=True)] or [np.zeros(0, np.int64)] * 3
+    return Mappings(columns[0], columns[1], columns[2], tuple(tables)), problems
+
+
+def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
+    """Each frame in use is one thing: a page table, on an LRU list, or locked for I/O."""
+    flags = kernel.frame[used, p.P_FLAGS]
+    table = flags & p.PG_TABLE != 0
+    listed = flags & (p.PG_LRU | p.PG_LOCKED) != 0
+    yield from (f"frame {pfn} (flags {fl:#x}) is neither free nor used" for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True))
+    yield from (f"frame {pfn} is a page table and on a list" for pfn in used[table & listed].tolist())
+    yield from _differs("frames of page tables", sorted(used[table].tolist()), sorted(mappings.tables))
+    yield from _differs("nr_page_table_pages", int(kernel.vmstat[vs.NR_PAGETABLE]), len(mappings.tables))
+
+
+def _resident(mappings: Mappings) -> NDArray[np.bool_]:
+    """Which entries map a frame of their own (not the zero page, not swapped out)."""
+    return mappings.entry & (p.PTE_PRESENT | p.PTE_ZERO) == p.PTE_PRESENT
+
+
+def _check_rmap(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
+    """Map counts and reverse mappings are exactly the page-table entries."""
+    frame = kernel.frame
+    here = _resident(mappings)
+    pfns, packed = mappings.pfn[here], mappings.mm[here] << p.RMAP_SHIFT | mappings.vpn[here]
+    stray = np.setdiff1d(pfns, used)
+    yield from (f"a page-table entry maps frame {pfn}, which is not in use" for pfn in stray.tolist())
+    count = np.bincount(pfns, minlength=int(used.max(initial=0)) + 1)[used]
+    wrong = used[frame[used, p.P_MAPCOUNT] != count]
+    yield from (f"frame {pfn} has mapcount {frame[pfn, p.P_MAPCOUNT]}, but {np.sum(pfns == pfn)} entries map it" for pfn in wrong.tolist())
+    single = frame[pfns, p.P_MAPCOUNT] == 1
+    bad = pfns[single & (frame[pfns, p.P_RMAP] != packed)]
+    yield from (f"frame {pfn} is mapped elsewhere than its reverse mapping says" for pfn in bad.tolist())
+    shared: dict[int, set[int]] = {}
+    for pfn, mapping in zip(pfns[~single].tolist(), packed[~single].tolist(), strict=True):
+        shared.setdefault(pfn, set()).add(mapping)
+    for pfn, expected in shared.items():
+        link = -int(frame[pfn, p.P_RMAP]) - 1
+        found: list[int] = []
+        while link != 0 and len(found) <= len(expected):
+            found.append(int(kernel.chain[link, CH_MAPPING]))
+            link = int(kernel.chain[link, CH_NEXT])
+        yield from _differs(f"frame {pfn}: chain of reverse mappings", sorted(found), sorted(expected))
+
+
+def _check_rss(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
+    """RSS and the counters of mapped pages are exactly the page-table entries."""
+    here = _resident(mappings)
+    anon = kernel.frame[mappings.pfn, p.P_FLAGS] & p.PG_ANON != 0
+    for mm in address_spaces(kernel):
+        mine = here & (mappings.mm == mm)
+        row = kernel.mm[mm]
+        yield from _differs(f"address space {mm}: anonymous RSS", int(row[v.MM_ANONPAGES]), int(np.sum(mine & anon)))
+        yield from _differs(f"address space {mm}: file RSS", int(row[v.MM_FILEPAGES] + row[v.MM_SHMEMPAGES]), int(np.sum(mine & ~anon)))
+    mapped = np.unique(mappings.pfn[here])
+    is_anon = kernel.frame[mapped, p.P_FLAGS] & p.PG_ANON != 0
+    yield from _differs("nr_anon_pages", int(kernel.vmstat[vs.NR_ANON_PAGES]), int(is_anon.sum()))
+    yield from _differs("nr_mapped", int(kernel.vmstat[vs.NR_FILE_MAPPED]), int((~is_anon).sum()))
+
+
+def _check_rights(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
+    """Entries lie inside VMAs and allow no more than these; anonymous pages of locked VMAs are mlocked."""
+    for mm in address_spaces(kernel):
+        mine = mappings.mm == mm
+        vpn, entry = mappings.vpn[mine], mappings.entry[mine]
+        starts, ends, flags = vma_bounds(kernel, mm)
+        at = np.searchsorted(starts, vpn, "right") - 1
+        inside = (at >= 0) & (vpn < ends[at]) if len(starts) else np.zeros(len(vpn), np.bool_)
+        name = f"address space {mm}: page"
+        yield from (f"{name} {page} is mapped outside any VMA" for page in vpn[~inside].tolist())
+        vpn, entry, rights = vpn[inside], entry[inside], flags[at[inside]] if len(starts) else flags
+        writes = (entry & p.PTE_PRESENT != 0) & (entry & p.PTE_WRITE != 0) & (rights & v.VM_WRITE == 0)
+        yield from (f"{name} {page} can be written, but its VMA can not" for page in vpn[writes].tolist())
+        barred = (entry & p.PTE_PROTNONE != 0) != (rights & v.VM_ACCESS == 0)
+        yield from (f"{name} {page} has PTE_PROTNONE where its VMA has access, or the other way" for page in vpn[barred].tolist())
+        own = entry & (p.PTE_PRESENT | p.PTE_ZERO) == p.PTE_PRESENT
+        fl = kernel.frame[entry >> p.PTE_SHIFT, p.P_FLAGS]
+        zero_write = (entry & p.PTE_ZERO != 0) & (entry & p.PTE_WRITE != 0)
+        yield from (f"{name} {page} can write to the zero page" for page in vpn[zero_write].tolist())
+        full = rights & v.VM_LOCK_MASK == v.VM_LOCKED
+        unlocked = own & full & (rights & v.VM_SPECIAL == 0) & (fl & p.PG_ANON != 0) & (fl & p.PG_MLOCKED == 0) & (rights & v.VM_ACCESS != 0)
+        yield from (f"{name} {page} is anonymous in a locked VMA, but not mlocked" for page in vpn[unlocked].tolist())
+
+
+def _check_page_cache(kernel: Kernel, used: Ints) -> Iterator[str]:
+    """Each file's slots and the pages that say they are in them are the same."""
+    frame = kernel.frame
+    total = 0
+    for number in range(1, int(kernel.sc[kn.SC_FILE_NEXT]) + 1):
+        row = kernel.file[number]
+        slots = kernel.pcache[row[f.FI_CACHE] : row[f.FI_CACHE] + row[f.FI_CAPACITY]]
+        index = np.flatnonzero(slots > 0)
+        pfns = slots[index]
+        yield from _differs(f"file {number}: nrpages", int(row[f.FI_NRPAGES]), len(index))
+        bad = (frame[pfns, p.P_MAPPING] != -number - 1) | (frame[pfns, p.P_INDEX] != index)
+        yield from (f"file {number}: slot {slot} holds a frame that says otherwise" for slot in index[bad].tolist())
+        total += len(index)
+    cached = used[frame[used, p.P_MAPPING] < 0]
+    yield from _differs("pages that say they are cached", len(cached), total)
+    yield from _differs("nr_file_pages", int(kernel.vmstat[vs.NR_FILE_PAGES]), total)
+
+
+def _check_counters(kernel: Kernel, used: Ints) -> Iterator[str]:
+    """nr_mlock, and the pages committed."""
+    flags = kernel.frame[used, p.P_FLAGS]
+    yield from _differs("nr_mlock", int(kernel.vmstat[vs.NR_MLOCK]), int(np.sum(flags & p.PG_MLOCKED != 0)))
+    lost = (flags & p.PG_MLOCKED != 0) & (kernel.frame[used, p.P_MAPCOUNT] == 0)
+    yield from (f"frame {pfn} is mlocked, but not mapped" for pfn in used[lost].tolist())
+    committed = int(kernel.file[1 : int(kernel.sc[kn.SC_FILE_NEXT]) + 1, f.FI_COMMITTED].sum())
+    for mm in address_spaces(kernel):
+        starts, ends, vm_flags = vma_bounds(kernel, mm)
+        committed += int((ends - starts)[vm_flags & v.VM_ACCOUNT != 0].sum())
+    yield from _differs("committed pages", int(kernel.sc[kn.SC_COMMITTED]), committed)
