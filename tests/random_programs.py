@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 BIG = 64 * 1024  # bytes of a page of any profile, at most
 REGION = 48  # pages of a region, of BIG bytes on all machines so that a file is long enough
 PLACES = {name: f"{(i + 1) * 256} MiB" for i, name in enumerate("apsth")}
-FLAGS = {"a": ["PRIVATE", "ANONYMOUS"], "p": ["PRIVATE"], "s": ["SHARED"], "t": ["SHARED"], "h": ["SHARED", "ANONYMOUS"]}
+FLAGS = {
+    "a": ["PRIVATE", "ANONYMOUS"],
+    "p": ["PRIVATE"],
+    "s": ["SHARED"],
+    "t": ["SHARED"],
+    "h": ["SHARED", "ANONYMOUS"],
+}
 FILES = {"p": "disk", "s": "disk", "t": "memory"}
 PROTS = st.sampled_from([[], ["READ"], ["READ", "WRITE"]])
 
@@ -38,7 +44,13 @@ def _on_range(call: str, region: str, where: tuple[int, int], **more: Any) -> di
 
 def _access(region: str, where: tuple[int, int], kind: str, count: int, writes: float) -> dict[str, Any]:
     pattern: dict[str, Any] = {"type": kind} | ({"stride": 7} if kind == "stride" else {})
-    step = {"region": at(region, where[0]), "length": f"{where[1]} * PAGE_SIZE", "pattern": pattern, "count": count, "write_fraction": writes}
+    step = {
+        "region": at(region, where[0]),
+        "length": f"{where[1]} * PAGE_SIZE",
+        "pattern": pattern,
+        "count": count,
+        "write_fraction": writes,
+    }
     return {"access": step | {"work": "200 ns"}}
 
 
@@ -48,26 +60,52 @@ _simple = st.one_of(
     st.builds(_on_range, st.sampled_from(["munmap", "mlock", "munlock"]), _region, _range),
     st.builds(lambda r, w, p: _on_range("mprotect", r, w, prot=p), _region, _range, PROTS),
     st.builds(lambda r, w: _on_range("mlock2", r, w, flags=["ONFAULT"]), _region, _range),
-    st.builds(_access, _region, _range, st.sampled_from(["sequential", "stride", "uniform", "graph"]), st.integers(1, 60), st.sampled_from([0.0, 0.5, 1.0])),
-    st.builds(lambda f: {"mlockall": {"flags": f, "expect": "any"}}, st.sampled_from([["CURRENT"], ["FUTURE"], ["CURRENT", "ONFAULT"], ["CURRENT", "FUTURE"]])),
+    st.builds(
+        _access,
+        _region,
+        _range,
+        st.sampled_from(["sequential", "stride", "uniform", "graph"]),
+        st.integers(1, 60),
+        st.sampled_from([0.0, 0.5, 1.0]),
+    ),
+    st.builds(
+        lambda f: {"mlockall": {"flags": f, "expect": "any"}},
+        st.sampled_from([["CURRENT"], ["FUTURE"], ["CURRENT", "ONFAULT"], ["CURRENT", "FUTURE"]]),
+    ),
     st.just({"munlockall": {"expect": "any"}}),
     st.builds(lambda us: {"compute": f"{us} us"}, st.integers(1, 300)),
     st.builds(lambda us: {"sleep": f"{us} us"}, st.integers(1, 300)),
-)  # fmt: skip
+)
 _steps = st.lists(_simple, min_size=1, max_size=8)
-_step = st.one_of(_simple, _simple, st.builds(lambda n, s: {"loop": {"count": n, "steps": s}}, st.integers(1, 3), _steps))
+_step = st.one_of(
+    _simple, _simple, st.builds(lambda n, s: {"loop": {"count": n, "steps": s}}, st.integers(1, 3), _steps)
+)
 
 _OPEN = {"mprotect": {"addr": "page(at)", "length": "2 * PAGE_SIZE", "prot": ["READ", "WRITE"], "expect": "any"}}
-_FILL = {"mmap": {"addr": "page(at)", "length": "4 * PAGE_SIZE", "flags": ["PRIVATE", "ANONYMOUS", "FIXED"], "expect": "any"}}
+_FILL = {
+    "mmap": {"addr": "page(at)", "length": "4 * PAGE_SIZE", "flags": ["PRIVATE", "ANONYMOUS", "FIXED"], "expect": "any"}
+}
 _GIVE_UP = {"if": {"cond": "n > 40", "then": [{"exit": {}}]}}  # a handler that can't help would be called for ever
-_HANDLER = {"on_signal": {"signal": "SIGSEGV", "as": "at", "steps": [_OPEN, {"if": {"cond": "n % 2", "then": [_FILL]}}, {"set": {"n": "n + 1"}}, _GIVE_UP]}}
+_HANDLER = {
+    "on_signal": {
+        "signal": "SIGSEGV",
+        "as": "at",
+        "steps": [_OPEN, {"if": {"cond": "n % 2", "then": [_FILL]}}, {"set": {"n": "n + 1"}}, _GIVE_UP],
+    }
+}
 
 
-def _task(number: int, program: list[Mapping[str, Any]], handler: bool, image: str, start: int, privileged: bool) -> dict[str, Any]:
+def _task(
+    number: int, program: list[Mapping[str, Any]], handler: bool, image: str, start: int, privileged: bool
+) -> dict[str, Any]:
     return {
-        "name": f"task{number}", "image": image, "start": f"{start} us", "vars": {"n": 0}, "program": [*([_HANDLER] if handler else []), *program],
+        "name": f"task{number}",
+        "image": image,
+        "start": f"{start} us",
+        "vars": {"n": 0},
+        "program": [*([_HANDLER] if handler else []), *program],
         "capabilities": ["CAP_IPC_LOCK"] if privileged else [],
-    }  # fmt: skip
+    }
 
 
 @st.composite
@@ -79,11 +117,26 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
     count = draw(st.integers(1, 3))
     images = st.sampled_from(["none", "dynamic"]) if arch == "x86_64" else st.just("none")
     tasks = [
-        _task(i, draw(st.lists(_step, min_size=2, max_size=14)), draw(flags), draw(images), draw(st.integers(0, 500)), draw(flags)) for i in range(count)
+        _task(
+            i,
+            draw(st.lists(_step, min_size=2, max_size=14)),
+            draw(flags),
+            draw(images),
+            draw(st.integers(0, 500)),
+            draw(flags),
+        )
+        for i in range(count)
     ]
     return {
-        "tasks": tasks, "arch": arch, "cpus": cpus, "ram": draw(st.sampled_from(["8 MiB", "64 MiB"])),
+        "tasks": tasks,
+        "arch": arch,
+        "cpus": cpus,
+        "ram": draw(st.sampled_from(["8 MiB", "64 MiB"])),
         "version": draw(st.sampled_from(["4.3", "4.4", "4.4", "6.1", "6.18"])),
-        "files": {"disk": {"size": REGION * BIG, "cached": draw(st.sampled_from(["none", "50 %"])), "device": "sda"}, "memory": {"size": REGION * BIG, "fs": "tmpfs"}},
-        "sysctl": {"vm.max_map_count": draw(st.sampled_from([65530, 25]))}, "seed": draw(st.integers(1, 100)),
-    }  # fmt: skip
+        "files": {
+            "disk": {"size": REGION * BIG, "cached": draw(st.sampled_from(["none", "50 %"])), "device": "sda"},
+            "memory": {"size": REGION * BIG, "fs": "tmpfs"},
+        },
+        "sysctl": {"vm.max_map_count": draw(st.sampled_from([65530, 25]))},
+        "seed": draw(st.integers(1, 100)),
+    }

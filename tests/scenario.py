@@ -27,15 +27,19 @@ ROOT = ["CAP_IPC_LOCK"]
 
 
 def scenario(program: Steps = (), tasks: Sequence[Mapping[str, Any]] | None = None, **given: Any) -> ResolvedRun:
-    """One run's spec. `given`: keys of a task, of the machine or of the kernel, by name; `files`; all have small defaults."""
+    """One run's spec. `given`: keys of a task, of the machine or of the kernel, by name; `files`; all have small
+    defaults.
+    """
     kernel = {"version": given.pop("version", "4.4"), "sysctl": given.pop("sysctl", {})}
     for key in ("fault_around_bytes", "rules"):
         if key in given:
             kernel[key] = given.pop(key)
     files = given.pop("files", {})
     machine = {
-        "ram": given.pop("ram", "128 MiB"), "cpus": given.pop("cpus", 1), "devices": given.pop("devices", {"sda": {"type": "sata-ssd"}}),
-    }  # fmt: skip
+        "ram": given.pop("ram", "128 MiB"),
+        "cpus": given.pop("cpus", 1),
+        "devices": given.pop("devices", {"sda": {"type": "sata-ssd"}}),
+    }
     for key in ("arch", "page_size", "tlb", "costs"):
         if key in given:
             machine[key] = given.pop(key)

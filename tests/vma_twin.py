@@ -1,4 +1,5 @@
-"""The VMAs of one address space, naively: a sorted Python list, and the kernel's rules of splitting and merging one by one.
+"""The VMAs of one address space, naively: a sorted Python list, and the kernel's rules of splitting and merging one
+by one.
 
 Written from sections A.1 to A.7 of the behaviour notes of v4.4, not from vmsim's code.
 """
@@ -79,7 +80,9 @@ class Twin:
         return low
 
     def _change(self, area: Area, start: int, end: int, flags: int) -> int:
-        """Give pages [start, end) of an area new flags: 0 or -ENOMEM. The split below stays when the one above fails."""
+        """Give pages [start, end) of an area new flags: 0 or -ENOMEM. The split below stays when the one above
+        fails.
+        """
         piece = replace(area, start=start, end=end, pgoff=area.pgoff + start - area.start, flags=flags)
         trial = Twin()
         trial.areas = [a for a in self.areas if a is not area]
@@ -218,7 +221,9 @@ class Twin:
             self._write(area)
 
     def _write(self, area: Area) -> None:
-        """The first written page: an adjacent area's anon_vma if they differ in their rights at most, else a new one."""
+        """The first written page: an adjacent area's anon_vma if they differ in their rights at most, else a new
+        one.
+        """
         if area.anon is not None:
             return
         before, after = self._neighbours(area)
@@ -226,7 +231,11 @@ class Twin:
             if near is None or near.anon is None:
                 continue
             low, high = (area, near) if near is after else (near, area)
-            if (low.flags ^ high.flags) & ~RIGHTS == 0 and low.file == high.file and high.pgoff == low.pgoff + low.end - low.start:
+            if (
+                (low.flags ^ high.flags) & ~RIGHTS == 0
+                and low.file == high.file
+                and high.pgoff == low.pgoff + low.end - low.start
+            ):
                 area.anon = near.anon
                 return
         area.anon = object()

@@ -182,6 +182,22 @@ def _trace(parser: argparse.ArgumentParser) -> None:
     add("--window", metavar="N", type=_count, help="accesses in a window of the working set")
 
 
+def _conform(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", metavar="FILE", nargs="+", help="a recording: JSON lines, plain or gzip'd")
+    add("--json", action="store_true", help="print the counts and each first divergence as JSON")
+    add("--max", metavar="N", type=_count, default=10, help="show at most so many divergences (default: 10)")
+    add("--seed", metavar="S", type=int, help="replay only the sequence of this seed")
+    add(
+        "--rule",
+        dest="rules",
+        metavar="NAME=on|off",
+        action="append",
+        default=[],
+        help="switch one kernel-version rule; may be repeated",
+    )
+
+
 @dataclass(frozen=True)
 class _Command:
     told: str
@@ -198,6 +214,7 @@ _COMMANDS = {
     "list": _Command("list the experiments and machines that come with vmsim", "vmsim.cli_about:list_known"),
     "schema": _Command("print the JSON Schema of experiment or machine files", "vmsim.cli_about:schema", _schema),
     "trace": _Command("inspect traces of memory accesses", "vmsim.cli_about:trace", _trace),
+    "conform": _Command("replay recorded kernels and compare every answer", "vmsim.cli_conform:conform", _conform),
     "bench": _Command("measure vmsim's own speed on this machine", "vmsim.cli_about:bench"),
     "version": _Command("print the version", "vmsim.cli_about:show_version"),
 }

@@ -21,7 +21,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.message}" if self.key else f"{self.file}:{self.line}: {self.message}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
 
 
 class SpecError(VmsimError):
@@ -40,5 +41,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """A message for a name that isn't known: the nearest valid one if any is near, and all that are valid."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"no {what} {name!r}{hint} known: {', '.join(names)}" if not hint else f"no {what} {name!r}{hint} (known: {', '.join(names)})"
+    listed = ", ".join(names)
+    if not near:
+        return f"no {what} {name!r}; known: {listed}"
+    return f"no {what} {name!r}; did you mean {near[0]!r}? (known: {listed})"

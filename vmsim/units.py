@@ -23,6 +23,8 @@ def _split(text: object, what: str, units: dict[str, int]) -> int:
     if match is None:
         raise ValueError(f"expected {what} such as {_example(units)}, got {text!r}")
     number, unit = match.group(1).replace("_", ""), match.group(2)
+    if len(number) > 40 or re.search(r"[eE][+-]?[0-9]{3}", number):
+        raise ValueError(f"{text!r} is out of range")
     if unit not in units:
         known = ", ".join(u for u in units if u)
         raise ValueError(f"{unit or 'a bare number'} is not a unit of {what} (expected one of {known}), got {text!r}")

@@ -1,6 +1,8 @@
-"""A handler that opens a batch of pages beyond the end of the mapping takes away the execute right of the C library's code.
+"""A handler that opens a batch of pages beyond the end of the mapping takes away the execute right of the C
+library's code.
 
-The dynamic image has the library's text right above the area where mmap places mappings, its code from page 31 of it on: a batch
+The dynamic image has the library's text right above the area where mmap places mappings, its code from page 31 of
+it on: a batch
 that starts on the mapping's last page reaches page 31 of what follows if it is longer than 32 pages.
 """
 
@@ -14,7 +16,9 @@ PAGES = 1024  # more than the 460 that are free inside the image, so that it lie
 
 @pytest.mark.parametrize(("batch", "end"), [(1, "done"), (16, "done"), (32, "done"), (33, "SIGSEGV"), (64, "SIGSEGV")])
 def test_batches(batch: int, end: str) -> None:
-    """Batches of 1 and 16 survive touching the last page, 64 crashes the program; the border is where the drawing puts it."""
+    """Batches of 1 and 16 survive touching the last page, 64 crashes the program; the border is where the drawing
+    puts it.
+    """
     rest = {"addr": "at + PAGE_SIZE", "length": (batch - 1) * PAGE, "expect": "any"}
     steps = [
         {"mprotect": {"addr": "at", "length": PAGE, "prot": WRITE}}, {"mlock": {"addr": "at", "length": PAGE}},

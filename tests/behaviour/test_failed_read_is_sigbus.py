@@ -1,4 +1,6 @@
-"""A page that a device can't read: the kernel tries once more, by itself, then the task gets SIGBUS (B.5, filemap_fault)."""
+"""A page that a device can't read: the kernel tries once more, by itself, then the task gets SIGBUS (B.5,
+filemap_fault).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def read_bad(times: int, *before: dict[str, Any]) -> tuple[Outcome, BadPages]:
 
 
 def test_killed_without_a_handler() -> None:
-    """The window around the page, then the page alone: two reads, SIGBUS. A failed fault counts neither as minor nor as major."""
+    """The window around the page, then the page alone: two reads, SIGBUS. A failed fault counts neither as minor
+    nor as major.
+    """
     outcome, fault = read_bad(99)
     assert outcome.exit() == "SIGBUS"
     assert fault.reads == [(BAD - 16, 32), (BAD, 1)]
@@ -51,7 +55,9 @@ def test_window_shrinks_to_a_quarter() -> None:
 
 
 def test_second_read_that_succeeds_is_enough() -> None:
-    """A transient error: the synchronous re-read brings the page in, the access is a major fault and nobody hears of it."""
+    """A transient error: the synchronous re-read brings the page in, the access is a major fault and nobody hears
+    of it.
+    """
     outcome, fault = read_bad(1)
     assert outcome.exit() == "done"
     assert fault.reads == [(BAD - 16, 32), (BAD, 1)]

@@ -12,10 +12,16 @@ PAGES = 1024
 FILES = {"data": {"size": PAGES * PAGE, "cached": "all"}}
 
 
-@pytest.mark.parametrize(("window", "faults"), [(65536, PAGES // 16), (4096, PAGES), (16384, PAGES // 4), (1 << 20, PAGES // 256)])
+@pytest.mark.parametrize(
+    ("window", "faults"), [(65536, PAGES // 16), (4096, PAGES), (16384, PAGES // 4), (1 << 20, PAGES // 256)]
+)
 def test_faults_of_a_sweep(window: int, faults: int) -> None:
     """A sweep over cached pages: one fault a window; with 4 KiB one a page."""
-    outcome = run([mmap(PAGES * PAGE, file="data", prot=READ, addr=1 << 30), sweep(count=PAGES)], files=FILES, fault_around_bytes=window)
+    outcome = run(
+        [mmap(PAGES * PAGE, file="data", prot=READ, addr=1 << 30), sweep(count=PAGES)],
+        files=FILES,
+        fault_around_bytes=window,
+    )
     assert (outcome.task(6), outcome.task(7)) == (faults, 0)
 
 
@@ -26,11 +32,15 @@ def mapped_by(shell: Shell, address: int) -> int:
 
 
 def test_the_window_is_aligned_and_clipped() -> None:
-    """Aligned by address, not by the fault; it begins no earlier than the VMA and ends with the file; present pages are passed over."""
+    """Aligned by address, not by the fault; it begins no earlier than the VMA and ends with the file; present pages
+    are passed over.
+    """
     shell = Shell(files={"data": {"size": 40 * PAGE, "cached": "all"}})
     base = 0x10000 * PAGE
     address = shell.call("mmap", base + 10 * PAGE, 80 * PAGE, 1, 0x12, shell.fd("data"), 0)
-    assert mapped_by(shell, address) == 16  # 10 to 25: a window that the VMA's start cuts is not made shorter (max_pgoff)
+    assert (
+        mapped_by(shell, address) == 16
+    )  # 10 to 25: a window that the VMA's start cuts is not made shorter (max_pgoff)
     assert mapped_by(shell, base + 31 * PAGE) == 6  # 26 to 31
     assert mapped_by(shell, base + 40 * PAGE) == 16
     assert mapped_by(shell, base + 49 * PAGE) == 2  # the file ends after page 49

@@ -27,11 +27,21 @@ def test_full_lock_brings_all_in() -> None:
     shell = Shell()
     address = two_pages(shell)
     assert shell.call("mlock2", address, 2 * PAGE, 0) == 0
-    assert (shell.mm(MM_ANONPAGES), unevictable(shell), shell.vmstat("nr_mlock"), shell.vmstat("nr_unevictable")) == (2, 2, 2, 2)
+    assert (shell.mm(MM_ANONPAGES), unevictable(shell), shell.vmstat("nr_mlock"), shell.vmstat("nr_unevictable")) == (
+        2,
+        2,
+        2,
+        2,
+    )
     assert shell.vmas()[0][V_FLAGS] & VM_LOCKED
     shell.verify()
     assert shell.call("munlock", address, 2 * PAGE) == 0
-    assert (shell.mm(MM_ANONPAGES), unevictable(shell), shell.vmstat("nr_mlock"), shell.vmstat("nr_unevictable")) == (2, 0, 0, 0)
+    assert (shell.mm(MM_ANONPAGES), unevictable(shell), shell.vmstat("nr_mlock"), shell.vmstat("nr_unevictable")) == (
+        2,
+        0,
+        0,
+        0,
+    )
     assert not shell.vmas()[0][V_FLAGS] & VM_LOCKED
     shell.verify()
 
@@ -71,7 +81,9 @@ def test_mlockall_likewise() -> None:
 
 
 def test_read_only_pages_of_a_writable_mapping_are_passed_over() -> None:
-    """Quirk 5: a present but read-only entry of a private writable VMA (here a file page) is not mlocked by the call in 4.4."""
+    """Quirk 5: a present but read-only entry of a private writable VMA (here a file page) is not mlocked by the
+    call in 4.4.
+    """
     for prot, mlocked in ((1, 1), (3, 0)):
         shell = Shell(files={"data": {"size": PAGE, "cached": "all"}})
         address = shell.call("mmap", 0, PAGE, prot, 2, shell.fd("data"), 0)
@@ -81,9 +93,16 @@ def test_read_only_pages_of_a_writable_mapping_are_passed_over() -> None:
 
 
 def test_file_pages_are_locked_lazily_in_4_4() -> None:
-    """Quirk 4, recorded on a 4.4.1 and a 6.1.177 kernel: nr_mlock stays 0 on 4.4 and counts the faulted pages on 6.1."""
+    """Quirk 4, recorded on a 4.4.1 and a 6.1.177 kernel: nr_mlock stays 0 on 4.4 and counts the faulted pages on
+    6.1.
+    """
     for version, mlocked in (("4.4", 0), ("6.1", 1)):
-        shell = Shell(version=version, files={"data": {"size": 64 * PAGE, "cached": "all"}}, fault_around_bytes=PAGE, capabilities=["CAP_IPC_LOCK"])
+        shell = Shell(
+            version=version,
+            files={"data": {"size": 64 * PAGE, "cached": "all"}},
+            fault_around_bytes=PAGE,
+            capabilities=["CAP_IPC_LOCK"],
+        )
         address = shell.call("mmap", 0, 64 * PAGE, 1, 2, shell.fd("data"), 0)
         assert shell.call("mlock2", address, 64 * PAGE, 1) == 0
         shell.touch(address)

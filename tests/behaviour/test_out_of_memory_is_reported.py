@@ -6,8 +6,8 @@ from scenario import PAGE, Outcome, mmap, start, sweep
 
 from vmsim.machine.ending import STUCK
 
-RAM = "16 MiB"
-TOO_MUCH = 5000  # pages; 16 MiB are 4096
+RAM = "4 MiB"
+TOO_MUCH = 1200  # pages; 4 MiB are 1024
 WRITER = {"name": "writer", "image": "none", "program": [mmap(TOO_MUCH * PAGE), sweep(count=TOO_MUCH, op="write")]}
 
 
@@ -26,9 +26,15 @@ def test_a_task_that_needs_too_much_is_stuck() -> None:
 
 
 def test_it_goes_on_when_another_task_ends() -> None:
-    """A task that holds half of the memory ends after 50 ms: the one that waits for memory gets it, and both are done."""
-    holder = {"name": "holder", "image": "none", "program": [mmap(2000 * PAGE), sweep(count=2000, op="write"), {"sleep": "50 ms"}]}
-    writer = {**WRITER, "start": "10 ms", "program": [mmap(3000 * PAGE), sweep(count=3000, op="write")]}
+    """A task that holds half of the memory ends after 50 ms: the one that waits for memory gets it, and both are
+    done.
+    """
+    holder = {
+        "name": "holder",
+        "image": "none",
+        "program": [mmap(500 * PAGE), sweep(count=500, op="write"), {"sleep": "50 ms"}],
+    }
+    writer = {**WRITER, "start": "10 ms", "program": [mmap(700 * PAGE), sweep(count=700, op="write")]}
     outcome = end(holder, writer)
     assert outcome.ending.reason == "finished"
     assert (outcome.exit(1), outcome.exit(2)) == ("done", "done")
@@ -37,9 +43,9 @@ def test_it_goes_on_when_another_task_ends() -> None:
 
 def test_it_goes_on_when_another_task_unmaps() -> None:
     """The same, but the first task lives on and gives the memory back with munmap."""
-    free = {"munmap": {"addr": "m", "length": 2000 * PAGE}}
-    program = [mmap(2000 * PAGE), sweep(count=2000, op="write"), {"sleep": "50 ms"}, free, {"sleep": "50 ms"}]
-    writer = {**WRITER, "start": "10 ms", "program": [mmap(3000 * PAGE), sweep(count=3000, op="write")]}
+    free = {"munmap": {"addr": "m", "length": 500 * PAGE}}
+    program = [mmap(500 * PAGE), sweep(count=500, op="write"), {"sleep": "50 ms"}, free, {"sleep": "50 ms"}]
+    writer = {**WRITER, "start": "10 ms", "program": [mmap(700 * PAGE), sweep(count=700, op="write")]}
     outcome = end({"name": "holder", "image": "none", "program": program}, writer)
     assert (outcome.exit(1), outcome.exit(2)) == ("done", "done")
     assert 30_000_000 < outcome.ledger("memory_wait", tid=2) < 60_000_000

@@ -24,7 +24,9 @@ def mapping(shell: Shell, pages: int, prot: int = 3, flags: int = 0x22) -> int:
 
 @pytest.mark.parametrize(("version", "again"), [("4.4", -ENOMEM), ("6.1", 0)])
 def test_what_is_locked_counts_again(version: str, again: int) -> None:
-    """L.7: 16 pages of 64 KiB are allowed (VmLck 64 kB); the same again is 16 + 16 > 16 in 4.4; munlock goes back to 0."""
+    """L.7: 16 pages of 64 KiB are allowed (VmLck 64 kB); the same again is 16 + 16 > 16 in 4.4; munlock goes back
+    to 0.
+    """
     shell = limited(version=version)
     address = mapping(shell, 16)
     assert shell.call("mlock", address, 16 * PAGE) == 0
@@ -46,7 +48,9 @@ def test_other_mode_within_the_limit() -> None:
 @pytest.mark.parametrize("prot", [0, 1, 3])
 @pytest.mark.parametrize("pages", [16, 17, 32])
 def test_mmap_under_mcl_future(prot: int, pages: int) -> None:
-    """L.6: under MCL_FUTURE|MCL_ONFAULT an mmap beyond the limit fails with EAGAIN, whatever its protection; at it, it works."""
+    """L.6: under MCL_FUTURE|MCL_ONFAULT an mmap beyond the limit fails with EAGAIN, whatever its protection; at it,
+    it works.
+    """
     shell = limited()
     assert shell.call("mlockall", 2 | 4) == 0
     result = mapping(shell, pages, prot)
@@ -64,7 +68,10 @@ def test_mcl_current_tests_the_whole_address_space() -> None:
     assert shell.call("mlockall", 2 | 4) == 0
 
 
-@pytest.mark.parametrize(("limit", "pages", "result"), [(LIMIT, 16, 0), (LIMIT, 17, -ENOMEM), (LIMIT - 1, 16, -ENOMEM), (LIMIT + PAGE - 1, 17, -ENOMEM)])
+@pytest.mark.parametrize(
+    ("limit", "pages", "result"),
+    [(LIMIT, 16, 0), (LIMIT, 17, -ENOMEM), (LIMIT - 1, 16, -ENOMEM), (LIMIT + PAGE - 1, 17, -ENOMEM)],
+)
 def test_the_limit_is_rounded_down_to_pages(limit: int, pages: int, result: int) -> None:
     """A.12: bytes >> 12; one page more than that is refused."""
     shell = limited(limit)

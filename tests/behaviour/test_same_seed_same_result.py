@@ -1,4 +1,6 @@
-"""The same scenario and seed give the same result to the last bit, in any process, compiled or not; another seed another one."""
+"""The same scenario and seed give the same result to the last bit, in any process, compiled or not; another seed
+another one.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,16 @@ def one_run(seed: int) -> str:
     reader = {"region": "m", "count": 200, "pattern": {"type": "uniform"}}
     walker = {"region": "w", "count": 400, "pattern": {"type": "graph"}, "write_fraction": 0.3}
     tasks = [
-        {"name": "reader", "count": 2, "program": [mmap(800 * PAGE, file="data", prot=["PROT_READ"]), {"access": reader}]},
+        {
+            "name": "reader",
+            "count": 2,
+            "program": [mmap(800 * PAGE, file="data", prot=["PROT_READ"]), {"access": reader}],
+        },
         {"name": "walker", "program": [mmap(300 * PAGE, "w"), {"access": walker}, sweep("w", 50)]},
     ]
-    return result_hash(run(tasks=tasks, cpus=2, files={"data": {"size": 800 * PAGE}}, devices={"sda": {"type": "hdd"}}, seed=seed))
+    return result_hash(
+        run(tasks=tasks, cpus=2, files={"data": {"size": 800 * PAGE}}, devices={"sda": {"type": "hdd"}}, seed=seed)
+    )
 
 
 def in_another_process(seed: int, **environment: str) -> str:
@@ -37,7 +45,11 @@ def in_another_process(seed: int, **environment: str) -> str:
     path = os.pathsep.join((str(tests.parent), str(tests), str(Path(__file__).parent)))
     code = f"from test_same_seed_same_result import one_run; print(one_run({seed}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 

@@ -1,4 +1,6 @@
-"""Two tasks share a CPU: each gets its part by weight, one computes while the other waits, and pages of a file are shared."""
+"""Two tasks share a CPU: each gets its part by weight, one computes while the other waits, and pages of a file are
+shared.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ COMPUTE = [phase("work", {"compute": "100 ms"})]
 
 
 def test_equal_tasks_share_the_cpu() -> None:
-    """Two tasks of 100 ms of work: 200 ms of work in all; each waits about as long as the other runs, less its last turn."""
+    """Two tasks of 100 ms of work: 200 ms of work in all; each waits about as long as the other runs, less its last
+    turn.
+    """
     outcome = run(tasks=[{"name": "a", "program": COMPUTE}, {"name": "b", "program": COMPUTE}])
     a, b = outcome.phase("work", "a"), outcome.phase("work", "b")
     assert a.ledger["user"] == b.ledger["user"] == 100_000_000
@@ -22,7 +26,8 @@ def test_equal_tasks_share_the_cpu() -> None:
 
 @pytest.mark.parametrize("nice", [5, 10])
 def test_nice_gives_by_weight(nice: int) -> None:
-    """While both run, CPU time is divided as the weights of kernel/sched (nice 0: 1024): when the nice-0 task ends after its 100 ms,
+    """While both run, CPU time is divided as the weights of kernel/sched (nice 0: 1024): when the nice-0 task ends
+    after its 100 ms,
     the other has had 100 ms * its weight / 1024."""
     outcome = run(tasks=[{"name": "a", "program": COMPUTE}, {"name": "b", "nice": nice, "program": COMPUTE}])
     had = outcome.phase("work", "a").end_ns - 100_000_000
@@ -30,8 +35,13 @@ def test_nice_gives_by_weight(nice: int) -> None:
 
 
 def test_one_computes_while_the_other_waits_for_the_disk() -> None:
-    """A reader of a cold file and a computing task: the run is shorter than both alone one after the other, by the reader's waits."""
-    read = [mmap(2000 * PAGE, file="data", prot=READ), {"madvise": {"addr": "m", "length": 2000 * PAGE, "advice": "MADV_RANDOM", "expect": "any"}}]
+    """A reader of a cold file and a computing task: the run is shorter than both alone one after the other, by the
+    reader's waits.
+    """
+    read = [
+        mmap(2000 * PAGE, file="data", prot=READ),
+        {"madvise": {"addr": "m", "length": 2000 * PAGE, "advice": "MADV_RANDOM", "expect": "any"}},
+    ]
     reader = {"name": "reader", "program": [*read, sweep(count=2000)]}
     worker = {"name": "worker", "program": [{"compute": "20 ms"}]}
     files = {"data": {"size": 2000 * PAGE}}
@@ -43,7 +53,9 @@ def test_one_computes_while_the_other_waits_for_the_disk() -> None:
 
 
 def test_pages_of_a_file_are_shared() -> None:
-    """The second task finds what the first has read: no request of its own, one frame for both, mapped twice while both live."""
+    """The second task finds what the first has read: no request of its own, one frame for both, mapped twice while
+    both live.
+    """
     read = [mmap(64 * PAGE, file="data", prot=READ), sweep(count=64)]
     keep = [*read, {"sleep": "20 ms"}]
     tasks = [{"name": "first", "program": keep}, {"name": "second", "start": "10 ms", "program": read}]

@@ -1,4 +1,6 @@
-"""Random programs: after any slice the tables agree, and the ledger is exact, whatever was done and however it ended."""
+"""Random programs: after any slice the tables agree, and the ledger is exact, whatever was done and however it
+ended.
+"""
 
 from __future__ import annotations
 

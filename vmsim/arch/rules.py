@@ -45,6 +45,17 @@ RULES = (
     Rule("mlock_is_page_cache", "6.1", None, "a file page faulted into a locked VMA is mlocked at the fault", "mlock_vma_folio since 5.18"),
     Rule("retry_is_major", "6.1", None, "a fault that waited counts as major in rusage", "mm_account_fault since 5.9"),
     Rule("rlimit_data_private", "6.1", None, "RLIMIT_DATA limits all private writable mappings", "4.6"),
+    Rule("mremap_looks_first", "6.1", None, "mremap of an unmapped address is EFAULT, whatever the lengths and before anything is unmapped", "mremap.c since 5.15: vma_lookup"),
+    Rule("mremap_checks_first", "6.18", None, "mremap to a fixed address checks the source before it unmaps the target", "mremap.c since 6.17: check_prep_vma"),
+    Rule("mremap_length_limit", "6.18", None, "mremap to a length beyond TASK_SIZE is EINVAL", "mremap.c since 6.17: check_mremap_params"),
+    Rule("mremap_expansion_merges", "6.1", None, "a mapping that mremap grows in place merges with the next one", "ca3d76b0aa80 (5.18)"),
+    Rule("mprotect_restores_write", "6.1", None, "mprotect makes exclusive anonymous pages writable at once", "64fe24a3e05e (6.1)"),
+    Rule("mprotect_uncharges", "6.18", None, "mprotect to read-only gives the commit charge of an untouched mapping back", "mprotect.c: mprotect_fixup"),
+    Rule("merge_unfaulted_neighbour", "6.18", None, "a written-to mapping merges with a neighbour that was never written to", "vma.c since 6.16: is_mergeable_anon_vma"),
+    Rule("mmap_extends_next_first", "6.1", "6.18", "a new mapping that fits its next neighbour takes over that one's anon_vma before the previous one is looked at", "mmap.c of v6.1: mmap_region"),
+    Rule("lockonfault_mnemonic", "6.18", None, "smaps names VM_LOCKONFAULT lf; before it shows ??", "fs/proc/task_mmu.c: show_smap_vma_flags"),
+    Rule("overcommit_guess_total", "6.1", None, "heuristic overcommit refuses only what exceeds all of memory and swap", "8c7829b04c52 (5.2)"),
+    Rule("mprotect_restores_clean", "6.18", None, "mprotect makes them writable even if they are clean", "mprotect.c since 6.2: can_change_private_pte_writable"),
 )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ ACCESS_FAULT = 1
 ACCESS_BUDGET = 2
 
 BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
+FIRST_BLOCK = 4  # of a burst, doubling from there: where accesses fault, bursts are short
 FETCHED = 2 * BLOCK
 
 # What a burst counts: hits in both TLB levels, then walks by the number of upper levels that the walk caches spared.
@@ -232,11 +233,12 @@ def _mmu_for(fixed):
         spent, deadline = _spent(k), k.sc[SC_DEADLINE]
         in_l1, in_l2 = 0, 0
         pos = task[T_BUF_POS]
-        fetched = pos
+        fetched, block = pos, FIRST_BLOCK
         reason = ACCESS_DONE
         while pos < end and reason == ACCESS_DONE:
-            fetched = fetch(k, pgd, buffer, slots, fetched, min(pos + FETCHED, end))
-            stop = min(pos + BLOCK, fetched)
+            fetched = fetch(k, pgd, buffer, slots, fetched, min(pos + 2 * block, end))
+            stop = min(pos + block, fetched)
+            block = min(2 * block, BLOCK)
             if stop == pos:
                 reason = ACCESS_BUDGET if spent >= deadline else ACCESS_FAULT
             while pos < stop:

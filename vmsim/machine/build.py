@@ -21,6 +21,7 @@ from vmsim.machine.switch import ENTRIES
 from vmsim.machine.task import Task
 from vmsim.mm.boot import add_zone, clear_ledger, finish_boot
 from vmsim.mm.exec import fill_page_cache, image_vma, mm_create
+from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
 from vmsim.spec.files import FileSpec
 from vmsim.spec.rlimits import RESOURCES, default_rlimits
@@ -114,6 +115,9 @@ def _fill_settings(kernel: Kernel, scenario: Scenario) -> None:
     rules = rules_of(spec.version, spec.rules)
     kernel.rule[: len(rules)] = rules
     kernel.sc[kn.SC_NR_CPUS] = machine.cpus
+    submit_ns = machine.costs["io_submit"]
+    flash = [spec.read_latency for spec in machine.devices.values() if not isinstance(spec, Hdd)]
+    kernel.sc[kn.SC_SLOW_SUBMIT] = 1 if any(latency < 4 * submit_ns for latency in flash) else 0
 
 
 def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[FileSpec | None, int]]) -> dict[str, int]:

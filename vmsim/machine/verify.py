@@ -44,7 +44,8 @@ class Mappings:
 def verify(kernel: Kernel) -> None:
     """Raise ImpossibleState, with what disagrees and where, unless the tables of a machine between two slices agree.
 
-    Every frame of the allocator is free, a page table, on exactly one LRU list, or locked for I/O; lists are linked both
+    Every frame of the allocator is free, a page table, on exactly one LRU list, or locked for I/O; lists are linked
+    both
     ways; map counts, reverse mappings and RSS equal the page-table entries; VMAs, their index and the totals of their
     address space agree; the counters of /proc/vmstat equal what they count.
     """
@@ -131,7 +132,11 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
                 yield f"{name}: {problem}"
                 continue
             flags = frame[pages, p.P_FLAGS]
-            belongs = (flags & p.PG_LRU != 0) & (_list_of(flags) == lru) & (np.searchsorted(starts, pages, "right") - 1 == zone)
+            belongs = (
+                (flags & p.PG_LRU != 0)
+                & (_list_of(flags) == lru)
+                & (np.searchsorted(starts, pages, "right") - 1 == zone)
+            )
             yield from (f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist())
             yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), len(pages))
             lengths[lru] += len(pages)
@@ -149,7 +154,9 @@ def _walk(frame: Ints, sentinel: int, most: int) -> tuple[Ints, str]:
     before = sentinel
     while at != sentinel:
         if frame[at, p.P_PREV] != before:
-            return np.array(pages, np.int64), f"frame {at} comes after {before}, but is linked back to {frame[at, p.P_PREV]}"
+            return np.array(
+                pages, np.int64
+            ), f"frame {at} comes after {before}, but is linked back to {frame[at, p.P_PREV]}"
         if len(pages) > most:
             return np.array(pages, np.int64), "it does not end"
         pages.append(at)
@@ -184,10 +191,15 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
                 else:
                     below += zip(row[full].tolist(), vpns.tolist(), strict=True)
             nodes = below
-        problems += _differs(f"address space {mm}: nr_ptes", int(kernel.mm[mm, v.MM_NR_PTES]), by_level[-1] if levels > 1 else 0)
-        problems += _differs(f"address space {mm}: nr_pmds", int(kernel.mm[mm, v.MM_NR_PMDS]), by_level[-2] if levels > 2 else 0)
-    columns = [np.concatenate(column) if parts else np.zeros(0, np.int64) for column in zip(*parts, strict=True)] or [np.zeros(0, np.int64)] * 3
-    return Mappings(columns[0], columns[1], columns[2], tuple(tables)), problems
+        problems += _differs(
+            f"address space {mm}: nr_ptes", int(kernel.mm[mm, v.MM_NR_PTES]), by_level[-1] if levels > 1 else 0
+        )
+        problems += _differs(
+            f"address space {mm}: nr_pmds", int(kernel.mm[mm, v.MM_NR_PMDS]), by_level[-2] if levels > 2 else 0
+        )
+    none = np.zeros(0, np.int64)
+    mms, vpns, entries = (np.concatenate([none, *(part[i] for part in parts)]) for i in range(3))
+    return Mappings(mms, vpns, entries, tuple(tables)), problems
 
 
 def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
@@ -195,7 +207,10 @@ def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
     flags = kernel.frame[used, p.P_FLAGS]
     table = flags & p.PG_TABLE != 0
     listed = flags & (p.PG_LRU | p.PG_LOCKED) != 0
-    yield from (f"frame {pfn} (flags {fl:#x}) is neither free nor used" for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True))
+    yield from (
+        f"frame {pfn} (flags {fl:#x}) is neither free nor used"
+        for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True)
+    )
     yield from (f"frame {pfn} is a page table and on a list" for pfn in used[table & listed].tolist())
     yield from _differs("frames of page tables", sorted(used[table].tolist()), sorted(mappings.tables))
     yield from _differs("nr_page_table_pages", int(kernel.vmstat[vs.NR_PAGETABLE]), len(mappings.tables))
@@ -203,7 +218,8 @@ def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
 
 def _resident(mappings: Mappings) -> NDArray[np.bool_]:
     """Which entries map a frame of their own (not the zero page, not swapped out)."""
-    return mappings.entry & (p.PTE_PRESENT | p.PTE_ZERO) == p.PTE_PRESENT
+    resident: NDArray[np.bool_] = mappings.entry & (p.PTE_PRESENT | p.PTE_ZERO) == p.PTE_PRESENT
+    return resident
 
 
 def _check_rmap(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
@@ -215,7 +231,10 @@ def _check_rmap(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]
     yield from (f"a page-table entry maps frame {pfn}, which is not in use" for pfn in stray.tolist())
     count = np.bincount(pfns, minlength=int(used.max(initial=0)) + 1)[used]
     wrong = used[frame[used, p.P_MAPCOUNT] != count]
-    yield from (f"frame {pfn} has mapcount {frame[pfn, p.P_MAPCOUNT]}, but {np.sum(pfns == pfn)} entries map it" for pfn in wrong.tolist())
+    yield from (
+        f"frame {pfn} has mapcount {frame[pfn, p.P_MAPCOUNT]}, but {np.sum(pfns == pfn)} entries map it"
+        for pfn in wrong.tolist()
+    )
     single = frame[pfns, p.P_MAPCOUNT] == 1
     bad = pfns[single & (frame[pfns, p.P_RMAP] != packed)]
     yield from (f"frame {pfn} is mapped elsewhere than its reverse mapping says" for pfn in bad.tolist())
@@ -239,7 +258,9 @@ def _check_rss(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
         mine = here & (mappings.mm == mm)
         row = kernel.mm[mm]
         yield from _differs(f"address space {mm}: anonymous RSS", int(row[v.MM_ANONPAGES]), int(np.sum(mine & anon)))
-        yield from _differs(f"address space {mm}: file RSS", int(row[v.MM_FILEPAGES] + row[v.MM_SHMEMPAGES]), int(np.sum(mine & ~anon)))
+        yield from _differs(
+            f"address space {mm}: file RSS", int(row[v.MM_FILEPAGES] + row[v.MM_SHMEMPAGES]), int(np.sum(mine & ~anon))
+        )
     mapped = np.unique(mappings.pfn[here])
     is_anon = kernel.frame[mapped, p.P_FLAGS] & p.PG_ANON != 0
     yield from _differs("nr_anon_pages", int(kernel.vmstat[vs.NR_ANON_PAGES]), int(is_anon.sum()))
@@ -260,13 +281,23 @@ def _check_rights(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
         writes = (entry & p.PTE_PRESENT != 0) & (entry & p.PTE_WRITE != 0) & (rights & v.VM_WRITE == 0)
         yield from (f"{name} {page} can be written, but its VMA can not" for page in vpn[writes].tolist())
         barred = (entry & p.PTE_PROTNONE != 0) != (rights & v.VM_ACCESS == 0)
-        yield from (f"{name} {page} has PTE_PROTNONE where its VMA has access, or the other way" for page in vpn[barred].tolist())
+        yield from (
+            f"{name} {page} has PTE_PROTNONE where its VMA has access, or the other way"
+            for page in vpn[barred].tolist()
+        )
         own = entry & (p.PTE_PRESENT | p.PTE_ZERO) == p.PTE_PRESENT
         fl = kernel.frame[entry >> p.PTE_SHIFT, p.P_FLAGS]
         zero_write = (entry & p.PTE_ZERO != 0) & (entry & p.PTE_WRITE != 0)
         yield from (f"{name} {page} can write to the zero page" for page in vpn[zero_write].tolist())
         full = rights & v.VM_LOCK_MASK == v.VM_LOCKED
-        unlocked = own & full & (rights & v.VM_SPECIAL == 0) & (fl & p.PG_ANON != 0) & (fl & p.PG_MLOCKED == 0) & (rights & v.VM_ACCESS != 0)
+        unlocked = (
+            own
+            & full
+            & (rights & v.VM_SPECIAL == 0)
+            & (fl & p.PG_ANON != 0)
+            & (fl & p.PG_MLOCKED == 0)
+            & (rights & v.VM_ACCESS != 0)
+        )
         yield from (f"{name} {page} is anonymous in a locked VMA, but not mlocked" for page in vpn[unlocked].tolist())
 
 

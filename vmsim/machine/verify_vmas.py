@@ -41,7 +41,10 @@ def check_vmas(kernel: Kernel, mm: int) -> Iterator[str]:
     starts, ends = rows[:, v.V_START], rows[:, v.V_END]
     if len(ids) != kernel.mm[mm, v.MM_MAP_COUNT]:
         yield f"{name}: map_count is {kernel.mm[mm, v.MM_MAP_COUNT]}, but its list has {len(ids)} VMAs or more"
-    yield from (f"{name}: VMA {i} at page {start} is empty" for i, start in zip(ids[ends <= starts], starts[ends <= starts], strict=True))
+    yield from (
+        f"{name}: VMA {i} at page {start} is empty"
+        for i, start in zip(ids[ends <= starts], starts[ends <= starts], strict=True)
+    )
     overlap = np.flatnonzero(starts[1:] < ends[:-1])
     yield from (f"{name}: VMA {ids[i]} reaches into the next one at page {starts[i + 1]}" for i in overlap)
     back = np.concatenate(([0], ids[:-1])) != rows[:, v.V_PREV] if len(ids) else np.zeros(0, np.bool_)
@@ -54,13 +57,19 @@ def check_vmas(kernel: Kernel, mm: int) -> Iterator[str]:
 
 
 def _indexed(kernel: Kernel, node: int, level: int, first: int) -> list[tuple[int, int]]:
-    """(start, id) of all VMAs below a node of the index, in its order; its bitmaps must say the same as its children."""
+    """(start, id) of all VMAs below a node of the index, in its order; its bitmaps must say the same as its
+    children.
+    """
     children = kernel.vchild[node]
     used = np.flatnonzero(children)
     bits = kernel.vindex[node, : v.INDEX_WORDS]
     marked = np.flatnonzero((bits[:, None] >> np.arange(32)) & 1)
     summary = np.flatnonzero((kernel.vindex[node, v.INDEX_SUMMARY] >> np.arange(v.INDEX_WORDS)) & 1)
-    if used.tolist() != marked.tolist() or summary.tolist() != np.flatnonzero(bits).tolist() or len(used) != kernel.vindex[node, v.INDEX_COUNT]:
+    if (
+        used.tolist() != marked.tolist()
+        or summary.tolist() != np.flatnonzero(bits).tolist()
+        or len(used) != kernel.vindex[node, v.INDEX_COUNT]
+    ):
         return [(-1, node)]
     starts = (first + used).tolist() if level == 0 else ((first + used) << v.INDEX_BITS).tolist()
     if level == 0:
@@ -83,7 +92,9 @@ def _check_totals(kernel: Kernel, mm: int, rows: Ints) -> Iterator[str]:
     }
     for name, (column, which) in totals.items():
         counted, found = int(kernel.mm[mm, column]), int(pages[which].sum())
-        at_least = name == "locked_vm" and kernel.rule[R_RELOCK_COUNTS_TWICE] != 0  # counts a VMA twice that was relocked
+        at_least = (
+            name == "locked_vm" and kernel.rule[R_RELOCK_COUNTS_TWICE] != 0
+        )  # counts a VMA twice that was relocked
         if counted < found or (counted > found and not at_least):
             yield f"address space {mm}: {name} is {counted}, but its VMAs have {found} pages"
 

@@ -16,8 +16,8 @@ from vmsim.struct.files import (
     FILE_REGULAR,
 )
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SYS_FAULT_AROUND_PAGES
-from vmsim.struct.ledger import L_FAULT
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SC_NR_NEW_BIOS, SC_SLOW_SUBMIT, SC_USER_FAULT, SYS_FAULT_AROUND_PAGES
+from vmsim.struct.ledger import L_FAULT, L_IO
 from vmsim.struct.pages import (
     P_FLAGS,
     PG_DIRTY,
@@ -30,7 +30,7 @@ from vmsim.struct.pages import (
     PTE_WRITE,
     PTE_YOUNG,
 )
-from vmsim.struct.tasks import T_FAULT_MAJOR, T_FAULT_TRIED, T_WAIT, T_WAIT_ARG, WAIT_PAGE
+from vmsim.struct.tasks import FAULT_LOCKING, FAULT_SUBMITTED, FAULT_TRIED, T_FAULT_MAJOR, T_FAULT_TRIED, T_SUBMIT_NS, T_WAIT, T_WAIT_ARG, WAIT_PAGE
 from vmsim.struct.vmas import MM_FILEPAGES, V_END, V_FILE, V_FLAGS, V_PGOFF, V_START, VM_SHARED, VM_WRITE
 from vmsim.struct.vmstat import NR_DIRTIED, NR_FILE_DIRTY, PGMAJFAULT
 
@@ -39,6 +39,8 @@ EVENT_MAJOR = 1
 EVENT_WAIT = 2  # sleeps: T_WAIT says what for
 EVENT_OOM = 4
 EVENT_SIGBUS = 8
+EVENT_SUBMITTED = 16  # requests are on their way: let time pass, then go on with the same fault
+EVENT_SEGV = 32
 
 
 @compiled
@@ -103,11 +105,13 @@ def file_page(k, tid, v, vpn):
         return pfn << 1 if pfn != 0 else -EVENT_OOM
     k.led[L_FAULT] += k.cost[C_PAGE_CACHE_LOOKUP]
     major = 0
+    submitting = 0
     pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
     if pfn > 0:
         if k.task[tid, T_FAULT_TRIED] == 0:
             do_async_mmap_readahead(k, tid, v, file, pfn, pgoff)
     else:
+        submitting = k.led[L_IO]
         do_sync_mmap_readahead(k, tid, v, file, pgoff)
         k.vmstat[PGMAJFAULT] += 1
         major = 1
@@ -118,7 +122,14 @@ def file_page(k, tid, v, vpn):
             pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
             if pfn <= 0:
                 return -EVENT_OOM
+        if k.sc[SC_SLOW_SUBMIT] != 0 and k.sc[SC_USER_FAULT] != 0 and k.sc[SC_NR_NEW_BIOS] > 0:
+            k.task[tid, T_SUBMIT_NS] = k.led[L_IO] - submitting
+            k.led[L_IO] = submitting
+            k.task[tid, T_FAULT_TRIED] = FAULT_SUBMITTED
+            return -EVENT_SUBMITTED
     if k.frame[pfn, P_FLAGS] & PG_LOCKED != 0:
+        if k.task[tid, T_FAULT_TRIED] == FAULT_LOCKING:
+            k.task[tid, T_FAULT_TRIED] = FAULT_TRIED
         wait_for_page(k, tid, pfn)
         return -EVENT_WAIT
     if k.frame[pfn, P_FLAGS] & PG_UPTODATE == 0:

@@ -2,10 +2,11 @@
 
 from vmsim.struct.rules import R_ONFAULT_WALKS_PAGES, R_RETRY_IS_MAJOR
 from vmsim.hw.walk import leaf_slot
-from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SIGBUS, EVENT_WAIT
+from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.mlock_page import mlock_vma_page
 from vmsim.mm.pgtable import next_table
+from vmsim.mm.stack import is_stack_guard_page
 from vmsim.mm.swap import mark_page_accessed
 from vmsim.mm.vma import find_vma_charged
 from vmsim.struct.costs import C_POPULATE_PAGE, C_POPULATE_SKIP
@@ -29,6 +30,7 @@ from vmsim.struct.vmas import (
     V_NEXT,
     V_START,
     VM_ACCESS,
+    VM_GROWSDOWN,
     VM_IO,
     VM_LOCKED,
     VM_LOCKONFAULT,
@@ -66,6 +68,9 @@ def populate_vma_range(k, tid, mm, v, start, end):
                 k.led[L_SYSCALL] += (following - vpn) * k.cost[C_POPULATE_SKIP]
                 vpn = following
                 continue
+            if flags & VM_GROWSDOWN != 0 and is_stack_guard_page(k, v, vpn):
+                vpn += 1
+                continue
             error = _faultin_page(k, tid, mm, v, vpn, write)
             if error != 0:
                 k.task[tid, T_STAGE_ARG] = vpn
@@ -96,7 +101,7 @@ def _faultin_page(k, tid, mm, v, vpn, write):
     event = handle_mm_fault(k, tid, mm, v, vpn, write)
     if event & EVENT_OOM != 0:
         return -ENOMEM
-    if event & EVENT_SIGBUS != 0:
+    if event & (EVENT_SIGBUS | EVENT_SEGV) != 0:
         k.task[tid, T_FAULT_TRIED] = 0
         return -EFAULT
     if event & EVENT_WAIT != 0:

@@ -1,14 +1,14 @@
 """Page faults: anonymous pages, copy on write, and what a fault costs.   Follows mm/memory.c of v4.4 (section B)."""
 
 from vmsim.hw.tlb import flush_range_as
-from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, do_fault_around, file_page, page_mkwrite
+from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, do_fault_around, file_page, page_mkwrite
 from vmsim.mm.mlock_page import mlock_mapped_page
 from vmsim.mm.page_alloc import alloc_page
 from vmsim.mm.pgtable import pte_alloc, set_pte
-from vmsim.mm.rmap import page_add_rmap
+from vmsim.mm.rmap import anon_vma_prepare, page_add_rmap
+from vmsim.mm.stack import check_stack_guard_page
 from vmsim.mm.swap import lru_cache_add_active_or_unevictable
 from vmsim.mm.unmap import page_unmapped
-from vmsim.mm.vma import AV_VMAS, anon_vma_create
 from vmsim.struct.costs import C_COPY_PAGE, C_FAULT_BASE, C_MAP_PAGE, C_ZERO_PAGE
 from vmsim.struct.files import FI_KIND, FILE_REGULAR
 from vmsim.struct.jit import compiled
@@ -20,7 +20,9 @@ from vmsim.struct.pages import (
     P_MAPCOUNT,
     P_MAPPING,
     PG_ANON,
+    PG_CONTENT,
     PG_DIRTY,
+    PG_EXCLUSIVE,
     PG_SWAPBACKED,
     PG_SWAPCACHE,
     PG_UPTODATE,
@@ -31,64 +33,27 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
     PTE_ZERO,
 )
+from vmsim.struct.tasks import FAULT_LOCKING, T_FAULT_TRIED
 from vmsim.struct.vmas import (
     MM_ANONPAGES,
     MM_FILEPAGES,
     V_ANON,
-    V_END,
     V_FILE,
     V_FLAGS,
-    V_NEXT,
     V_PGOFF,
-    V_PREV,
     V_START,
-    VM_EXEC,
-    VM_READ,
+    VM_GROWSDOWN,
     VM_SHARED,
-    VM_SOFTDIRTY,
     VM_WRITE,
 )
 from vmsim.struct.vmstat import PGFAULT
 
 
 @compiled
-def _compatible(k, low, high):
-    """anon_vma_compatible: `low` ends where `high` starts, and they could share an anon_vma."""
-    vma = k.vma
-    free = VM_READ | VM_WRITE | VM_EXEC | VM_SOFTDIRTY
-    return (
-        vma[low, V_END] == vma[high, V_START]
-        and vma[low, V_FILE] == vma[high, V_FILE]
-        and (vma[low, V_FLAGS] ^ vma[high, V_FLAGS]) & ~free == 0
-        and vma[high, V_PGOFF] == vma[low, V_PGOFF] + vma[high, V_START] - vma[low, V_START]
-    )
-
-
-@compiled
-def anon_vma_prepare(k, v):
-    """Give a VMA an anon_vma before its first anonymous page: a neighbour's if it fits, else a new one."""
-    vma = k.vma
-    if vma[v, V_ANON] != 0:
-        return
-    after = vma[v, V_NEXT]
-    before = vma[v, V_PREV]
-    near = 0
-    if after != 0 and vma[after, V_ANON] != 0 and vma[after, V_ANON] & 1 == 0 and _compatible(k, v, after):
-        near = after
-    elif before != 0 and vma[before, V_ANON] != 0 and vma[before, V_ANON] & 1 == 0 and _compatible(k, before, v):
-        near = before
-    if near == 0:
-        anon_vma_create(k, v)
-        return
-    vma[v, V_ANON] = vma[near, V_ANON]
-    k.anon_vma[vma[v, V_ANON] >> 1, AV_VMAS] += 1
-
-
-@compiled
 def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
     """Map a new anonymous frame writable or not, dirty and young, and put it on its LRU list."""
     frame = k.frame
-    frame[pfn, P_FLAGS] |= PG_ANON | PG_SWAPBACKED | PG_UPTODATE | PG_DIRTY
+    frame[pfn, P_FLAGS] |= PG_ANON | PG_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE | PG_DIRTY
     frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
     frame[pfn, P_INDEX] = k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]
     set_pte(k, mm, vpn, slot, pfn << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | protection)
@@ -99,8 +64,10 @@ def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
 
 
 @compiled
-def do_anonymous_page(k, mm, v, vpn, slot, write):
+def do_anonymous_page(k, tid, mm, v, vpn, slot, write):
     """First touch of private memory: the zero page for a read, a zeroed frame for a write."""
+    if k.vma[v, V_FLAGS] & VM_GROWSDOWN != 0 and check_stack_guard_page(k, tid, v, vpn) != 0:
+        return EVENT_SEGV
     if write == 0:
         set_pte(k, mm, vpn, slot, PTE_PRESENT | PTE_YOUNG | PTE_ZERO)
         k.led[L_FAULT] += k.cost[C_MAP_PAGE]
@@ -126,7 +93,7 @@ def _map_file_page(k, mm, v, vpn, slot, pfn, protection):
 @compiled
 def do_read_fault(k, tid, mm, v, vpn, slot):
     """Read fault on a file mapping: whatever of the window around it is cached is mapped with it."""
-    if do_fault_around(k, mm, v, vpn, slot) != 0:
+    if k.task[tid, T_FAULT_TRIED] != FAULT_LOCKING and do_fault_around(k, mm, v, vpn, slot) != 0:
         return 0
     file = k.vma[v, V_FILE]
     found = file_page(k, tid, v, vpn)
@@ -141,14 +108,15 @@ def do_read_fault(k, tid, mm, v, vpn, slot):
 @compiled
 def do_cow_fault(k, tid, mm, v, vpn, slot):
     """Write fault on an absent page of a private file mapping: a copy, at once; the file page stays unmapped."""
+    anon_vma_prepare(k, v)
     found = file_page(k, tid, v, vpn)
     if found < 0:
         return -found
     pfn = alloc_page(k)
     if pfn == 0:
         return EVENT_OOM
-    anon_vma_prepare(k, v)
     k.led[L_COPY] += k.cost[C_COPY_PAGE]
+    k.frame[pfn, P_FLAGS] |= k.frame[found >> 1, P_FLAGS] & PG_CONTENT
     map_anon_page(k, mm, v, vpn, slot, pfn, PTE_WRITE)
     return EVENT_MAJOR if found & 1 != 0 else 0
 
@@ -178,6 +146,7 @@ def do_wp_page(k, mm, v, vpn, slot):
         if k.frame[pfn, P_MAPCOUNT] == 1 and k.frame[pfn, P_FLAGS] & PG_SWAPCACHE == 0:
             k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
             k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
+            k.frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
             return 0
     new = alloc_page(k)
     if new == 0:
@@ -187,6 +156,7 @@ def do_wp_page(k, mm, v, vpn, slot):
         k.led[L_ZERO] += k.cost[C_ZERO_PAGE]
     else:
         k.led[L_COPY] += k.cost[C_COPY_PAGE]
+        k.frame[new, P_FLAGS] |= k.frame[pfn, P_FLAGS] & PG_CONTENT
     set_pte(k, mm, vpn, slot, 0)
     flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + 1, L_FAULT)
     if entry & PTE_ZERO == 0:
@@ -198,15 +168,16 @@ def do_wp_page(k, mm, v, vpn, slot):
 @compiled
 def handle_mm_fault(k, tid, mm, v, vpn, write):
     """Make a page present (and writable, for a write) in a VMA that allows it; EVENT_* bits (handle_mm_fault)."""
-    k.vmstat[PGFAULT] += 1
-    k.led[L_FAULT] += k.cost[C_FAULT_BASE]
+    if k.task[tid, T_FAULT_TRIED] != FAULT_LOCKING:
+        k.vmstat[PGFAULT] += 1
+        k.led[L_FAULT] += k.cost[C_FAULT_BASE]
     slot = pte_alloc(k, mm, vpn)
     if slot == 0:
         return EVENT_OOM
     entry = k.pt[slot]
     if entry == 0:
         if k.vma[v, V_FILE] == 0:
-            return do_anonymous_page(k, mm, v, vpn, slot, write)
+            return do_anonymous_page(k, tid, mm, v, vpn, slot, write)
         if write == 0:
             return do_read_fault(k, tid, mm, v, vpn, slot)
         if k.vma[v, V_FLAGS] & VM_SHARED == 0:

@@ -5,6 +5,7 @@ The entry points check their input and translate it to VMA flags; `apply_vma_loc
 
 from vmsim.struct.rules import R_MLOCK2, R_MLOCK_OVERLAP_COUNTS, R_ONFAULT_ALONE, R_RELOCK_COUNTS_TWICE
 from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.mm.accounting import can_do_mlock, memlock_limit
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.mlock_page import mlock_vma_pages_range
 from vmsim.mm.pgtable import next_table
@@ -16,7 +17,7 @@ from vmsim.struct.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, EW
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_MLOCKED, PTE_PRESENT, PTE_SHIFT, PTE_ZERO, RMAP_SHIFT
-from vmsim.struct.tasks import CAP_IPC_LOCK, RLIM_INFINITY, RLIMIT_MEMLOCK, T_CAPS, T_MM, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_TGID
+from vmsim.struct.tasks import CAP_IPC_LOCK, T_CAPS, T_MM, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 from vmsim.struct.vmas import (
     MM_DEF_FLAGS,
     MM_FIRST,
@@ -53,19 +54,6 @@ def page_range(k, start, length):
     unsigned = (1 << (64 - shift)) - 1
     first = (start >> shift) & unsigned
     return first, first + (((length + (start & mask) + mask) >> shift) & unsigned)
-
-
-@compiled
-def memlock_limit(k, tid):
-    """RLIMIT_MEMLOCK in pages, rounded down; RLIM_INFINITY if there is none."""
-    limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_MEMLOCK]
-    return limit if limit == RLIM_INFINITY else limit >> k.geo[G_PAGE_SHIFT]
-
-
-@compiled
-def can_do_mlock(k, tid):
-    """Whether the task may lock memory at all."""
-    return k.task[tid, T_CAPS] & CAP_IPC_LOCK != 0 or k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_MEMLOCK] != 0
 
 
 @compiled

@@ -1,4 +1,6 @@
-"""Marking single resident pages mlocked.   Follows mm/mlock.c of v4.4 (mlock_vma_page) and of v6.1 (mlock_pte_range)."""
+"""Marking single resident pages mlocked.   Follows mm/mlock.c of v4.4 (mlock_vma_page) and of v6.1
+(mlock_pte_range).
+"""
 
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.pgtable import next_table
@@ -31,7 +33,9 @@ def mlock_vma_page(k, pfn):
 
 @compiled
 def mlock_mapped_page(k, flags, pfn):
-    """A file page was mapped into a VMA with these flags: if that is locked, so is the page, from 5.18 on; before, reclaim finds out."""
+    """A file page was mapped into a VMA with these flags: if that is locked, so is the page, from 5.18 on; before,
+    reclaim finds out.
+    """
     if flags & (VM_LOCKED | VM_SPECIAL) == VM_LOCKED and k.rule[R_MLOCK_IS_PAGE_CACHE] != 0:
         mlock_vma_page(k, pfn)
 

@@ -1,10 +1,11 @@
 """mmap(2) and munmap(2): placing, checking, creating and removing mappings.   Follows mm/mmap.c of v4.4 (A.1, A.3)."""
 
+from vmsim.mm.accounting import account_vm, can_do_mlock, lock_allowed, may_expand_vm
 from vmsim.hw.tlb import flush_mm
 from vmsim.mm.interval import index_destroy
-from vmsim.mm.mlock import can_do_mlock, memlock_limit, munlock_vma_pages_range
+from vmsim.mm.mlock import munlock_vma_pages_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pgtable import free_pgtables, pgd_free
+from vmsim.mm.pgtable import free_all_pgtables, free_pgtables, pgd_free
 from vmsim.mm.shmem_file import file_put, shared_anon_file
 from vmsim.mm.unmap import zap_range
 from vmsim.mm.vma import (
@@ -14,32 +15,29 @@ from vmsim.mm.vma import (
     object_get,
     split_vma_unlimited,
     vma_alloc,
+    vma_before,
     vma_link,
-    vma_merge,
+    vma_merge_new,
     vma_remove,
 )
 from vmsim.struct.costs import C_MMAP_BASE, C_MUNMAP_BASE
-from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOVERFLOW, EPERM
+from vmsim.struct.errno import EACCES, EBADF, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from vmsim.struct.files import FI_COMMITTED
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_CPU, SYS_MAX_MAP_COUNT, SYS_MMAP_MIN_ADDR, SYS_OVERCOMMIT_MEMORY
 from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.tasks import CAP_IPC_LOCK, CAP_SYS_RAWIO, RLIM_INFINITY, RLIMIT_AS, T_CAPS, T_MM, T_TGID
+from vmsim.struct.rules import R_MMAP_OFFSET_LIMIT, R_MMAP_SPLITS_BEFORE_LIMITS
+from vmsim.struct.tasks import CAP_SYS_RAWIO, T_CAPS, T_MM
 from vmsim.struct.vmas import (
-    MM_DATA_VM,
+    MM_CPUMASK,
     MM_DEF_FLAGS,
-    MM_EXEC_VM,
     MM_FIRST,
-    MM_HIWATER_VM,
     MM_HOLE,
     MM_LOCKED_VM,
     MM_MAP_COUNT,
     MM_MMAP_BASE,
     MM_SEARCH,
-    MM_SHARED_VM,
-    MM_STACK_VM,
     MM_TASK_SIZE,
-    MM_TOTAL_VM,
     V_END,
     V_FILE,
     V_FLAGS,
@@ -48,7 +46,6 @@ from vmsim.struct.vmas import (
     V_PREV,
     V_START,
     VM_ACCOUNT,
-    VM_EXEC,
     VM_GROWSDOWN,
     VM_HUGETLB,
     VM_LOCK_MASK,
@@ -58,6 +55,7 @@ from vmsim.struct.vmas import (
     VM_MAYSHARE,
     VM_MAYWRITE,
     VM_NORESERVE,
+    VM_OPEN_SHIFT,
     VM_SHARED,
     VM_SPECIAL,
     VM_WRITE,
@@ -74,24 +72,10 @@ MAP_NORESERVE = 0x4000
 MAP_POPULATE = 0x8000
 MAP_NONBLOCK = 0x10000
 
-# A file descriptor of a program: file << 2 | how it was opened; -1 is none.
+# A file descriptor of a program: which opening << FD_OPEN_SHIFT | file << 2 | how it was opened; -1 is none.
+FD_OPEN_SHIFT = 32
 FMODE_READ = 1
 FMODE_WRITE = 2
-
-
-@compiled
-def account_vm(k, mm, flags, file, pages):
-    """Add pages (or take them away) in the address space's totals (vm_stat_account)."""
-    k.mm[mm, MM_TOTAL_VM] += pages
-    if file != 0:
-        k.mm[mm, MM_SHARED_VM] += pages
-        if flags & (VM_EXEC | VM_WRITE) == VM_EXEC:
-            k.mm[mm, MM_EXEC_VM] += pages
-    elif flags & VM_GROWSDOWN != 0:
-        k.mm[mm, MM_STACK_VM] += pages
-    if flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE:
-        k.mm[mm, MM_DATA_VM] += pages
-    k.mm[mm, MM_HIWATER_VM] = max(k.mm[mm, MM_HIWATER_VM], k.mm[mm, MM_TOTAL_VM])
 
 
 @compiled
@@ -181,13 +165,6 @@ def get_unmapped_area(k, tid, address, pages, flags):
 
 
 @compiled
-def may_expand_vm(k, tid, pages):
-    """Whether RLIMIT_AS allows so many pages more."""
-    limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_AS]
-    return limit == RLIM_INFINITY or k.mm[k.task[tid, T_MM], MM_TOTAL_VM] + pages <= limit >> k.geo[G_PAGE_SHIFT]
-
-
-@compiled
 def pages_mapped_in(k, mm, start, end):
     """Pages of [start, end) that some VMA covers (count_vma_pages_range)."""
     v = find_vma(k, mm, start)
@@ -196,14 +173,6 @@ def pages_mapped_in(k, mm, start, end):
         count += min(end, k.vma[v, V_END]) - max(start, k.vma[v, V_START])
         v = k.vma[v, V_NEXT]
     return count
-
-
-@compiled
-def _lock_allowed(k, tid, vm_flags, pages):
-    """mlock_future_check: 0 or -EAGAIN."""
-    if vm_flags & VM_LOCKED == 0 or k.task[tid, T_CAPS] & CAP_IPC_LOCK != 0:
-        return 0
-    return -EAGAIN if pages + k.mm[k.task[tid, T_MM], MM_LOCKED_VM] > memlock_limit(k, tid) else 0
 
 
 @compiled
@@ -244,8 +213,6 @@ def do_mmap(k, tid, address, length, prot, flags, fd, offset):
     if pages == 0:
         return -ENOMEM
     pgoff = (offset >> shift) & unsigned
-    if pgoff + pages > 1 << (64 - shift):
-        return -EOVERFLOW
     if k.mm[mm, MM_MAP_COUNT] > k.sysctl[SYS_MAX_MAP_COUNT]:
         return -ENOMEM
     start = get_unmapped_area(k, tid, address, pages, flags)
@@ -258,16 +225,21 @@ def do_mmap(k, tid, address, length, prot, flags, fd, offset):
         vm_flags |= VM_LOCKED
         if not can_do_mlock(k, tid):
             return -EPERM
-    error = _lock_allowed(k, tid, vm_flags, pages)
+    error = lock_allowed(k, tid, vm_flags, pages)
     if error != 0:
         return error
+    if k.rule[R_MMAP_OFFSET_LIMIT] != 0 and flags & MAP_ANONYMOUS == 0 and pgoff + pages > (1 << (63 - shift)) - 1:
+        return -EOVERFLOW
     vm_flags = _object_flags(k, fd, flags, vm_flags)
     if vm_flags < 0:
         return vm_flags
     if flags & MAP_NORESERVE != 0 and k.sysctl[SYS_OVERCOMMIT_MEMORY] != 2:
         vm_flags |= VM_NORESERVE
-    file = fd >> 2 if flags & MAP_ANONYMOUS == 0 else 0
-    if file == 0:
+    file = 0
+    if flags & MAP_ANONYMOUS == 0:
+        file = (fd >> 2) & ((1 << (FD_OPEN_SHIFT - 2)) - 1)
+        vm_flags |= (fd >> FD_OPEN_SHIFT << 2 | fd & 3) << VM_OPEN_SHIFT
+    else:
         pgoff = start if flags & MAP_TYPE == MAP_PRIVATE else 0
     return mmap_region(k, tid, start, pages, vm_flags, file, pgoff)
 
@@ -279,6 +251,8 @@ def mmap_region(k, tid, start, pages, flags, file, pgoff):
     end = start + pages
     k.led[L_SYSCALL] += k.cost[C_MMAP_BASE]
     if not may_expand_vm(k, tid, pages) and not may_expand_vm(k, tid, pages - pages_mapped_in(k, mm, start, end)):
+        if k.rule[R_MMAP_SPLITS_BEFORE_LIMITS] != 0:
+            _split_at_ends(k, mm, start, end)
         return -ENOMEM
     find_vma_charged(k, mm, start)
     if do_munmap(k, tid, start, pages) != 0:
@@ -287,20 +261,21 @@ def mmap_region(k, tid, start, pages, flags, file, pgoff):
         if charge_commit(k, tid, pages) != 0:
             return -ENOMEM
         flags |= VM_ACCOUNT
-    after = find_vma(k, mm, start)
-    prev = k.vma[after, V_PREV] if after != 0 else _last_vma_below(k, mm, start)
+    prev = vma_before(k, mm, start)
     shared_anon = file == 0 and flags & VM_SHARED != 0
     v = 0
     if not shared_anon:
-        v = vma_merge(k, mm, prev, start, end, flags, 0, file, pgoff)
+        v = vma_merge_new(k, mm, prev, start, end, flags, file, pgoff)
     if v == 0:
-        v = vma_alloc(k)
         if shared_anon:
             file = shared_anon_file(k, pages)
+            if file == 0:
+                return -ENOMEM
             if flags & VM_NORESERVE == 0:
                 if charge_commit(k, tid, pages) != 0:
                     return -ENOMEM
                 k.file[file, FI_COMMITTED] = pages
+        v = vma_alloc(k)
         k.vma[v, V_START] = start
         k.vma[v, V_END] = end
         k.vma[v, V_FLAGS] = flags
@@ -347,6 +322,15 @@ def do_munmap(k, tid, start, pages):
 
 
 @compiled
+def _split_at_ends(k, mm, start, end):
+    """Cut the VMAs that [start, end) covers in part, as preparing to unmap them does (vms_gather_munmap_vmas)."""
+    for vpn in (start, end):
+        v = find_vma(k, mm, vpn)
+        if v != 0 and k.vma[v, V_START] < vpn:
+            split_vma_unlimited(k, mm, v, vpn)
+
+
+@compiled
 def _unmap_vma(k, mm, v):
     """Remove a whole VMA and its pages."""
     vma = k.vma
@@ -385,15 +369,16 @@ def sys_munmap(k, tid, start, length):
 
 @compiled
 def exit_mmap(k, tid):
-    """The address space goes: unlock and unmap everything."""
+    """The address space goes: unlock and unmap everything, and free its page tables and its index."""
     mm = k.task[tid, T_MM]
     v = k.mm[mm, MM_FIRST]
     while v != 0:
         following = k.vma[v, V_NEXT]
         _unmap_vma(k, mm, v)
         v = following
-    free_pgtables(k, mm, 0, k.mm[mm, MM_TASK_SIZE], 0, 1 << 62)
+    free_all_pgtables(k, mm)
     flush_mm(k, k.sc[SC_CPU], mm)
     pgd_free(k, mm)
     index_destroy(k, mm)
     k.mm[mm, MM_LOCKED_VM] = 0
+    k.mm[mm, MM_CPUMASK] = 0

@@ -3,7 +3,7 @@
 from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.gup import populate_vma_range
-from vmsim.mm.overcommit import charge_commit
+from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import next_table
 from vmsim.mm.vma import find_vma_charged, split_vma, vma_merge
 from vmsim.struct.costs import C_PTE_CHANGE
@@ -12,7 +12,8 @@ from vmsim.struct.files import FI_KIND, FILE_REGULAR
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_CPU
 from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE
+from vmsim.struct.pages import P_FLAGS, PG_ANON, PG_EXCLUSIVE, PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SHIFT, PTE_WRITE, PTE_ZERO
+from vmsim.struct.rules import R_MPROTECT_RESTORES_CLEAN, R_MPROTECT_RESTORES_WRITE, R_MPROTECT_UNCHARGES
 from vmsim.struct.tasks import T_MM, T_STAGE, T_STAGE_ARG
 from vmsim.struct.vmas import (
     V_ANON,
@@ -46,10 +47,19 @@ def shared_memory(k, v):
 
 
 @compiled
+def _stays_exclusive(k, entry):
+    """An anonymous page that is this process's alone: no write fault would do anything but make it writable."""
+    if entry & PTE_ZERO != 0 or (entry & PTE_DIRTY == 0 and k.rule[R_MPROTECT_RESTORES_CLEAN] == 0):
+        return False
+    return k.frame[entry >> PTE_SHIFT, P_FLAGS] & (PG_ANON | PG_EXCLUSIVE) == PG_ANON | PG_EXCLUSIVE
+
+
+@compiled
 def change_protection(k, mm, v, start, end):
     """Rewrite the present entries of [start, end) for the VMA's new flags; flush once if any changed."""
     flags = k.vma[v, V_FLAGS]
     none = flags & VM_ACCESS == 0
+    restores = flags & (VM_SHARED | VM_WRITE) == VM_WRITE and k.rule[R_MPROTECT_RESTORES_WRITE] != 0
     writable = shared_memory(k, v)
     notified = flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE
     per_table = leaf_pages(k)
@@ -67,7 +77,7 @@ def change_protection(k, mm, v, start, end):
                 entry &= ~(PTE_WRITE | PTE_PROTNONE)
                 if none:
                     entry |= PTE_PROTNONE
-                elif writable or (notified and entry & PTE_DIRTY != 0):
+                elif writable or (notified and entry & PTE_DIRTY != 0) or (restores and _stays_exclusive(k, entry)):
                     entry |= PTE_WRITE
                 k.pt[slot] = entry
                 changed += 1
@@ -90,6 +100,9 @@ def mprotect_fixup(k, tid, v, prev, start, end, flags):
         if charge_commit(k, tid, end - start) != 0:
             return -ENOMEM
         flags |= VM_ACCOUNT
+    elif flags & VM_WRITE == 0 and old & VM_ACCOUNT != 0 and k.rule[R_MPROTECT_UNCHARGES] != 0:
+        if vma[v, V_FILE] == 0 and vma[v, V_ANON] == 0:
+            flags &= ~VM_ACCOUNT
     pgoff = vma[v, V_PGOFF] + start - vma[v, V_START]
     merged = vma_merge(k, mm, prev, start, end, flags, vma[v, V_ANON], vma[v, V_FILE], pgoff)
     if merged != 0:
@@ -103,6 +116,8 @@ def mprotect_fixup(k, tid, v, prev, start, end, flags):
             upper = split_vma(k, mm, v, end)
             if upper < 0:
                 return upper
+    if old & ~flags & VM_ACCOUNT != 0:
+        uncharge_commit(k, end - start)
     vma[v, V_FLAGS] = flags
     change_protection(k, mm, v, start, end)
     return v

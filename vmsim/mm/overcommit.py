@@ -12,6 +12,7 @@ from vmsim.struct.kernel import (
     SYS_OVERCOMMIT_RATIO,
     SYS_USER_RESERVE_KBYTES,
 )
+from vmsim.struct.rules import R_OVERCOMMIT_GUESS_TOTAL
 from vmsim.struct.tasks import CAP_SYS_ADMIN, T_CAPS, T_MM
 from vmsim.struct.vmas import MM_TOTAL_VM
 from vmsim.struct.vmstat import NR_FILE_PAGES, NR_FREE_PAGES, NR_SHMEM
@@ -38,7 +39,10 @@ def charge_commit(k, tid, pages):
         return 0
     shift = k.geo[G_PAGE_SHIFT] - 10
     admin = 0 if k.task[tid, T_CAPS] & CAP_SYS_ADMIN != 0 else k.sysctl[SYS_ADMIN_RESERVE_KBYTES] >> shift
-    if mode == OVERCOMMIT_GUESS:
+    if mode == OVERCOMMIT_GUESS and k.rule[R_OVERCOMMIT_GUESS_TOTAL] != 0:
+        if pages <= k.sc[SC_TOTALRAM]:
+            return 0
+    elif mode == OVERCOMMIT_GUESS:
         free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM]
         if free - admin > pages:
             return 0

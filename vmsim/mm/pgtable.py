@@ -126,6 +126,18 @@ def free_pgtables(k, mm, start, end, floor, ceiling):
 
 
 @compiled
+def free_all_pgtables(k, mm):
+    """Free every table below the top one; all entries are empty."""
+    last = k.geo[G_LEVELS] - 1
+    span_top = 1 << (k.geo[G_SHIFT] + k.geo[G_BITS])
+    vpn = next_table(k, mm, 0)
+    while vpn < span_top:
+        for level in range(last, 0, -1):
+            _free_table_at(k, mm, level, vpn)
+        vpn = next_table(k, mm, (vpn | (leaf_pages(k) - 1)) + 1)
+
+
+@compiled
 def _free_table_at(k, mm, level, vpn):
     """Free the table of `level` that covers `vpn`, if it is there and empty."""
     parent = k.mm[mm, MM_PGD]

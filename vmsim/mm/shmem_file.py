@@ -7,6 +7,7 @@ from vmsim.struct.files import (
     FI_COMMITTED,
     FI_DEVICE,
     FI_FAULT_AROUND,
+    FI_INO,
     FI_KIND,
     FI_MAPCOUNT,
     FI_PREV_POS,
@@ -16,12 +17,14 @@ from vmsim.struct.files import (
     FILE_SHARED_ANON,
 )
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_FILE_NEXT, SC_PCACHE_NEXT
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_FILE_NEXT, SC_INO_NEXT, SC_PCACHE_NEXT, SC_PCACHE_ROWS
 
 
 @compiled
 def shared_anon_file(k, pages):
-    """A new object of so many pages for a shared anonymous mapping, not yet held by anyone."""
+    """A new object of so many pages for a shared anonymous mapping, not yet held by anyone; 0 if there is no room for its page cache."""
+    if pages > k.sc[SC_PCACHE_ROWS] - k.sc[SC_PCACHE_NEXT]:
+        return 0
     file = 1
     while file <= k.sc[SC_FILE_NEXT] and k.file[file, FI_REFS] + k.file[file, FI_MAPCOUNT] != 0:
         file += 1
@@ -36,6 +39,8 @@ def shared_anon_file(k, pages):
     k.file[file, FI_KIND] = FILE_SHARED_ANON
     k.file[file, FI_FAULT_AROUND] = 1
     k.file[file, FI_PREV_POS] = -1
+    k.sc[SC_INO_NEXT] += 1
+    k.file[file, FI_INO] = k.sc[SC_INO_NEXT]
     return file
 
 
@@ -50,3 +55,6 @@ def file_put(k, file):
             delete_from_page_cache(k, file, i)
     k.sc[SC_COMMITTED] -= k.file[file, FI_COMMITTED]
     k.file[file, FI_COMMITTED] = 0
+    if slot + k.file[file, FI_CAPACITY] == k.sc[SC_PCACHE_NEXT]:
+        k.sc[SC_PCACHE_NEXT] = slot
+    k.file[file, FI_CAPACITY] = 0

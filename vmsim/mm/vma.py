@@ -8,6 +8,7 @@ from vmsim.struct.files import FI_MAPCOUNT
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_ANON_VMA_NEXT, SC_TASK, SC_VMA_FREE, SC_VMA_NEXT, SYS_MAX_MAP_COUNT
 from vmsim.struct.ledger import L_VMA
+from vmsim.struct.rules import R_MERGE_UNFAULTED_NEIGHBOUR, R_MMAP_EXTENDS_NEXT_FIRST
 from vmsim.struct.tasks import T_VMACACHE, T_VMACACHE_SEQ
 from vmsim.struct.vmas import (
     MM_FIRST,
@@ -117,6 +118,12 @@ def find_vma(k, mm, vpn):
     if v == 0:
         return k.mm[mm, MM_FIRST]
     return v if k.vma[v, V_END] > vpn else k.vma[v, V_NEXT]
+
+
+@compiled
+def vma_before(k, mm, vpn):
+    """The VMA before the page `vpn`, which no VMA contains; 0 if there is none."""
+    return index_floor(k, mm, vpn)
 
 
 @compiled
@@ -242,6 +249,14 @@ def _anon_compatible(anon1, anon2, chain):
 
 
 @compiled
+def _joins(k, area, near):
+    """Whether an area whose V_ANON is `area` may join its neighbour, whose V_ANON is `near`."""
+    if near == 0 and area != 0 and k.rule[R_MERGE_UNFAULTED_NEIGHBOUR] != 0:
+        return _singular(area)
+    return _anon_compatible(area, near, near)
+
+
+@compiled
 def _mergeable(k, v, flags, file):
     return (k.vma[v, V_FLAGS] ^ flags) & ~VM_SOFTDIRTY == 0 and k.vma[v, V_FILE] == file
 
@@ -269,27 +284,56 @@ def vma_merge(k, mm, prev, start, end, flags, like, file, pgoff):
     covered = area != 0 and vma[area, V_START] < end  # an existing VMA begins in the area
     if after != 0 and vma[after, V_END] == end:
         after = vma[after, V_NEXT]
-    to_prev = (
+    merged = 0
+    to_next = _joins_next(k, after, end, flags, like, file, pgoff + end - start)
+    if _joins_prev(k, prev, start, flags, like, file, pgoff):
+        if to_next and _anon_compatible(vma[prev, V_ANON], vma[after, V_ANON], -1):
+            merged = _merge_three(k, mm, prev, area if covered else 0, after)
+        else:
+            merged = _merge_prev(k, mm, prev, area if covered else 0, end)
+    elif to_next:
+        merged = _merge_next(k, mm, prev, after, start, end)
+    if merged != 0 and like != 0 and vma[merged, V_ANON] == 0:
+        vma[merged, V_ANON] = like
+        k.anon_vma[like >> 1, AV_VMAS] += 1
+    return merged
+
+
+@compiled
+def vma_merge_new(k, mm, prev, start, end, flags, file, pgoff):
+    """`vma_merge` of a new mapping, whose range is free."""
+    if k.rule[R_MMAP_EXTENDS_NEXT_FIRST] != 0 and flags & VM_SPECIAL == 0 and prev != 0:
+        after = k.vma[prev, V_NEXT]
+        if _joins_next(k, after, end, flags, 0, file, pgoff + end - start) and k.vma[after, V_ANON] != 0:
+            if not _anon_compatible(k.vma[after, V_ANON], k.vma[prev, V_ANON], k.vma[prev, V_ANON]):
+                return _merge_next(k, mm, prev, after, start, end)
+    return vma_merge(k, mm, prev, start, end, flags, 0, file, pgoff)
+
+
+@compiled
+def _joins_prev(k, prev, start, flags, like, file, pgoff):
+    """Whether an area from `start` on may join the VMA before it (can_vma_merge_after)."""
+    vma = k.vma
+    return (
         prev != 0
         and vma[prev, V_END] == start
         and _mergeable(k, prev, flags, file)
-        and _anon_compatible(like, vma[prev, V_ANON], vma[prev, V_ANON])
+        and _joins(k, like, vma[prev, V_ANON])
         and vma[prev, V_PGOFF] + vma[prev, V_END] - vma[prev, V_START] == pgoff
     )
-    to_next = (
+
+
+@compiled
+def _joins_next(k, after, end, flags, like, file, pgoff):
+    """Whether an area up to `end` may join the VMA after it, which would begin at `pgoff` then (can_vma_merge_before)."""
+    vma = k.vma
+    return (
         after != 0
         and vma[after, V_START] == end
         and _mergeable(k, after, flags, file)
-        and _anon_compatible(like, vma[after, V_ANON], vma[after, V_ANON])
-        and vma[after, V_PGOFF] == pgoff + end - start
+        and _joins(k, like, vma[after, V_ANON])
+        and vma[after, V_PGOFF] == pgoff
     )
-    if to_prev:
-        if to_next and _anon_compatible(vma[prev, V_ANON], vma[after, V_ANON], -1):
-            return _merge_three(k, mm, prev, area if covered else 0, after)
-        return _merge_prev(k, mm, prev, area if covered else 0, end)
-    if to_next:
-        return _merge_next(k, mm, prev, after, start, end)
-    return 0
 
 
 @compiled
@@ -341,9 +385,3 @@ def _merge_next(k, mm, prev, after, start, end):
         return area
     move_start(k, mm, after, start)
     return after
-
-
-@compiled
-def replace_vma(k, mm, old, new):
-    """Let `new` take the place of `old` in the index."""
-    index_replace(k, mm, k.vma[old, V_START], new)

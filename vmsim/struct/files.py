@@ -18,6 +18,7 @@ FI_MAPCOUNT = 13  # VMAs
 FI_FAULT_AROUND = 14  # whether the file system has map_pages
 FI_REFS = 15  # descriptors
 FI_COMMITTED = 16  # pages charged to the commit counter for a shared anonymous object
+FI_INO = 17  # serial number of a shared anonymous object
 FILE_COLUMNS = 20
 
 FILE_REGULAR = 0

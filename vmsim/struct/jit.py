@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-_ROOMS = ("struct", "arch", "hw", "mm", "workload")
+_ROOMS = ("struct", "hw", "mm", "workload", "machine", "experiment")
 F = TypeVar("F", bound=Callable[..., Any])
 
 

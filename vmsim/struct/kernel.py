@@ -60,7 +60,11 @@ SC_PHASE_MARK = 34
 SC_ASID_NEXT = 35
 SC_NR_TASKS = 36
 SC_ANON_VMA_FREE = 37
+SC_SLOW_SUBMIT = 39  # a device may finish a request before the CPU has done submitting it
+SC_USER_FAULT = 40  # the fault in progress is a program's, not made on its behalf
 SC_PAGEVEC = 38  # pages that wait in some CPU's pagevec, as far as a drain would notice
+SC_INO_NEXT = 41  # serial number of the file created last
+SC_PCACHE_ROWS = 42  # slots of `pcache`
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
@@ -108,7 +112,7 @@ TABLES: dict[str, tuple[int, int]] = {
     "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),
     "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0), "rule": (64, 0),
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "tlb_victim": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
-    "pwc_victim": (64, PWC_COLUMNS), "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0),
+    "pwc_victim": (64, PWC_COLUMNS), "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
 }  # fmt: skip
 
 
@@ -193,10 +197,12 @@ class Kernel:
     tlb_stat: NDArray[np.int64]
     hist: NDArray[np.int64]
     sc: NDArray[np.int64]
+    shown: NDArray[np.int64]  # what a call shows of the kernel's state to its caller
 
     def __init__(self, rows: dict[str, int]) -> None:
         for name, (bits, columns) in TABLES.items():
             setattr(self, name, reserve((rows[name], columns) if columns else (rows[name],), f"int{bits}"))
+        self.sc[SC_PCACHE_ROWS] = rows["pcache"]
         self.k = State({name: getattr(self, name) for name in TABLES})
 
 
@@ -213,6 +219,6 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
         "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "tlb_victim": cpus, "pwc_tag": cpus, "pwc_victim": cpus, "tlb_stat": cpus,
-        "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4,
+        "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
     }  # fmt: skip
     return rows

@@ -30,6 +30,9 @@ PG_RESERVED = 32768
 PG_ANON = 65536
 PG_ERROR = 131072
 PG_ACTIVE_QUEUED = 262144  # waits in a pagevec with the active flag
+PG_EXCLUSIVE = 524288  # an anonymous page that no other process can share (PG_anon_exclusive)
+PG_CONTENT_SHIFT = 32  # from here up: the number of the page's contents for whoever tells pages' bytes apart; 0: not told apart
+PG_CONTENT = ((1 << 31) - 1) << PG_CONTENT_SHIFT
 
 # A page-table entry is an int64: bits below, frame number (or swap slot) from bit PTE_SHIFT up; 0 is an empty entry.
 PTE_PRESENT = 1

@@ -16,6 +16,17 @@ RULE_NAMES = (
     "mlock_is_page_cache",
     "retry_is_major",
     "rlimit_data_private",
+    "mremap_looks_first",
+    "mremap_checks_first",
+    "mremap_length_limit",
+    "mremap_expansion_merges",
+    "mprotect_restores_write",
+    "mprotect_uncharges",
+    "merge_unfaulted_neighbour",
+    "mmap_extends_next_first",
+    "lockonfault_mnemonic",
+    "overcommit_guess_total",
+    "mprotect_restores_clean",
 )
 
 
@@ -38,3 +49,14 @@ R_MMAP_OFFSET_LIMIT = _index("mmap_offset_limit")
 R_MLOCK_IS_PAGE_CACHE = _index("mlock_is_page_cache")
 R_RETRY_IS_MAJOR = _index("retry_is_major")
 R_RLIMIT_DATA_PRIVATE = _index("rlimit_data_private")
+R_MREMAP_LOOKS_FIRST = _index("mremap_looks_first")
+R_MREMAP_CHECKS_FIRST = _index("mremap_checks_first")
+R_MREMAP_LENGTH_LIMIT = _index("mremap_length_limit")
+R_MREMAP_EXPANSION_MERGES = _index("mremap_expansion_merges")
+R_MPROTECT_RESTORES_WRITE = _index("mprotect_restores_write")
+R_MPROTECT_UNCHARGES = _index("mprotect_uncharges")
+R_MERGE_UNFAULTED_NEIGHBOUR = _index("merge_unfaulted_neighbour")
+R_MMAP_EXTENDS_NEXT_FIRST = _index("mmap_extends_next_first")
+R_LOCKONFAULT_MNEMONIC = _index("lockonfault_mnemonic")
+R_OVERCOMMIT_GUESS_TOTAL = _index("overcommit_guess_total")
+R_MPROTECT_RESTORES_CLEAN = _index("mprotect_restores_clean")

@@ -29,7 +29,7 @@ T_STOP_PC = 24
 T_STAGE = 25  # restart point of the system call in progress, 0 at its start
 T_STAGE_ARG = 26
 T_STAGE_ARG2 = 27
-T_FAULT_TRIED = 28  # the fault in progress has waited once (FAULT_FLAG_TRIED)
+T_FAULT_TRIED = 28  # how far the fault in progress has come: FAULT_*
 T_FAULT_MAJOR = 29
 T_ACC_LEFT = 30  # accesses of the current burst not begun, -1 before it
 T_ACC_PENDING = 31  # access in progress: vpn << 1 | write, -1 if none
@@ -59,6 +59,7 @@ T_TOTAL_VM = 54
 T_SAVED_LEFT = 56
 T_VMACACHE = 57  # the VMAs found last, four slots by page number (4.4: task_struct.vmacache)
 T_VMACACHE_SEQ = 61  # MM_VMACACHE_SEQ when they were found
+T_SUBMIT_NS = 62  # CPU time of a submission that a fault in progress still has to spend
 TASK_COLUMNS = 64
 
 TASK_NONE = 0
@@ -90,6 +91,12 @@ CAP_SYS_RESOURCE = 2
 CAP_SYS_ADMIN = 4
 CAP_SYS_NICE = 8
 CAP_SYS_RAWIO = 16
+
+FAULT_FRESH = 0
+FAULT_TRIED = 1  # it has waited once (FAULT_FLAG_TRIED)
+FAULT_REREAD = 2  # the page's read had failed and was repeated
+FAULT_SUBMITTED = 3  # its requests are with the device, and the CPU is still busy submitting them
+FAULT_LOCKING = 4  # and now the page's lock is tested
 
 KIND_TLB_HIT = 0
 KIND_WALK = 1

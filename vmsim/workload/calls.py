@@ -1,9 +1,14 @@
 """Dispatching a program's system calls to the kernel, as the system-call table does."""
 
 from vmsim.mm.gup import mm_populate
+from vmsim.mm.brk import sys_brk
+from vmsim.mm.madvise import sys_madvise
+from vmsim.mm.mincore import sys_mincore
 from vmsim.mm.mlock import sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall
 from vmsim.mm.mmap import MAP_LOCKED, MAP_NONBLOCK, MAP_POPULATE, do_mmap, sys_munmap
 from vmsim.mm.mprotect import sys_mprotect
+from vmsim.mm.mremap import sys_mremap
+from vmsim.mm.msync import sys_msync
 from vmsim.mm.rlimit import sys_setrlimit
 from vmsim.struct.costs import C_SYSCALL_ENTRY
 from vmsim.struct.errno import ENOSYS, EWAIT
@@ -11,11 +16,16 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.syscalls import (
+    SYS_BRK,
+    SYS_MADVISE,
+    SYS_MINCORE,
     SYS_MLOCK,
     SYS_MLOCK2,
     SYS_MLOCKALL,
     SYS_MMAP,
     SYS_MPROTECT,
+    SYS_MREMAP,
+    SYS_MSYNC,
     SYS_MUNLOCK,
     SYS_MUNLOCKALL,
     SYS_MUNMAP,
@@ -47,6 +57,21 @@ def sys_mmap(k, tid, address, length, prot, flags, fd, offset):
 
 
 @compiled
+def _rarer_call(k, tid, nr, a0, a1, a2, a3, a4):
+    if nr == SYS_MADVISE:
+        return sys_madvise(k, tid, a0, a1, a2)
+    if nr == SYS_MREMAP:
+        return sys_mremap(k, tid, a0, a1, a2, a3, a4)
+    if nr == SYS_MINCORE:
+        return sys_mincore(k, tid, a0, a1)
+    if nr == SYS_MSYNC:
+        return sys_msync(k, tid, a0, a1, a2)
+    if nr == SYS_BRK:
+        return sys_brk(k, tid, a0)
+    return -ENOSYS
+
+
+@compiled
 def do_syscall(k, tid, nr, a0, a1, a2, a3, a4, a5):
     """Carry out one system call: its result, -errno, or -EWAIT: sleep (T_WAIT) and call again."""
     if k.task[tid, T_STAGE] == 0:
@@ -71,6 +96,8 @@ def do_syscall(k, tid, nr, a0, a1, a2, a3, a4, a5):
         result = sys_munlockall(k, tid)
     elif nr == SYS_SETRLIMIT:
         result = sys_setrlimit(k, tid, a0, a1, a2)
+    else:
+        result = _rarer_call(k, tid, nr, a0, a1, a2, a3, a4)
     if result != -EWAIT:
         k.task[tid, T_STAGE] = 0
         k.task[tid, T_STAGE_ARG] = 0

@@ -2,7 +2,7 @@
 
 from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_FAULT, access_burst
 from vmsim.mm.exit import do_exit
-from vmsim.mm.fault import FAULT_WAS_MAJOR, do_page_fault
+from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault
 from vmsim.mm.vma import find_vma
 from vmsim.struct.costs import C_SIGNAL_DELIVER, C_SIGRETURN
 from vmsim.struct.errno import EWAIT, SIGSEGV
@@ -172,6 +172,8 @@ def _fault(k, tid):
     result = do_page_fault(k, tid, k.sc[SC_FAULT_VPN], k.sc[SC_FAULT_WRITE])
     if result == -EWAIT:
         return SLICE_BLOCKED
+    if result == FAULT_GOES_ON:
+        return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else SLICE_BUDGET
     if result == FAULT_WAS_MAJOR:
         task[T_ACC_KIND] = KIND_MAJOR
     elif result > 0:

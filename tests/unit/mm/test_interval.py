@@ -54,7 +54,12 @@ def make_kernel() -> Kernel:
 
 
 # Dense runs within a node, pages around the borders of nodes of each level, and anywhere.
-_border = st.builds(lambda level, times, off: max(0, (times << 10 * level) + off), st.integers(1, 3), st.integers(0, 3), st.integers(-2, 2))
+_border = st.builds(
+    lambda level, times, off: max(0, (times << 10 * level) + off),
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.integers(-2, 2),
+)
 _vpn = st.one_of(st.integers(0, 100), _border, st.integers(0, LAST), st.sampled_from([0, LAST, LAST - 1]))
 _steps = st.lists(st.tuples(st.sampled_from(["insert", "insert", "remove", "replace"]), _vpn), max_size=60)
 

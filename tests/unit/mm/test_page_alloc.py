@@ -12,7 +12,10 @@ from vmsim.struct.kernel import SC_NR_FRAMES, Kernel, table_rows
 from vmsim.struct.pages import P_FLAGS, P_INDEX, PG_INUSE, Z_FREE
 from vmsim.struct.vmstat import NR_FREE_PAGES, PGALLOC_DMA, PGFREE
 
-ZONES = ((1, 11, 10), (11, 41, 25))  # first frame, one past the last, managed: the lowest five of the second are the kernel's
+ZONES = (
+    (1, 11, 10),
+    (11, 41, 25),
+)  # first frame, one past the last, managed: the lowest five of the second are the kernel's
 ALL = [*range(1, 11), *range(16, 41)]
 
 
@@ -42,7 +45,9 @@ def make_kernel() -> Kernel:
 @settings(max_examples=60, deadline=None)
 @given(steps=st.lists(st.one_of(st.none(), st.none(), st.integers(0, 50)), max_size=120))
 def test_frames_are_conserved(steps: list[int | None]) -> None:
-    """Any allocations (None) and frees (of the n-th frame held): no frame twice, none lost, each clear when handed out."""
+    """Any allocations (None) and frees (of the n-th frame held): no frame twice, none lost, each clear when handed
+    out.
+    """
     kernel = make_kernel()
     held: list[int] = []
     freed = 0
@@ -54,7 +59,9 @@ def test_frames_are_conserved(steps: list[int | None]) -> None:
                 continue
             assert pfn in ALL
             assert pfn not in held
-            assert kernel.frame[pfn].tolist() == [PG_INUSE if column == P_FLAGS else 0 for column in range(kernel.frame.shape[1])]
+            assert kernel.frame[pfn].tolist() == [
+                PG_INUSE if column == P_FLAGS else 0 for column in range(kernel.frame.shape[1])
+            ]
             kernel.frame[pfn, P_INDEX] = 99
             held.append(pfn)
         elif held:

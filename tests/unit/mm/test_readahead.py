@@ -1,4 +1,6 @@
-"""Read-ahead windows: the vectors of the notes (E.2, E.3), a naive twin of the decision, and counts of a real 4.4.1 kernel."""
+"""Read-ahead windows: the vectors of the notes (E.2, E.3), a naive twin of the decision, and counts of a real 4.4.1
+kernel.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def ondemand(k, tid, file, offset, request, hit_marker):
 
 
 @pytest.mark.parametrize(
-    ("request_pages", "size"), [(1, 4), (2, 4), (3, 8), (4, 8), (5, 16), (8, 16), (9, 32), (16, 32), (32, 32), (100, 32)]
+    ("request_pages", "size"),
+    [(1, 4), (2, 4), (3, 8), (4, 8), (5, 16), (8, 16), (9, 32), (16, 32), (32, 32), (100, 32)],
 )
 def test_first_window(request_pages: int, size: int) -> None:
     """E.2: n = pow2ceil(req); n <= max/32: 4n; n <= max/4: 2n; else max.   With max = 32."""
@@ -49,7 +52,9 @@ def test_next_window(size: int, following: int) -> None:
 
 
 class Reader:
-    """read(2) of a file page by page as do_generic_file_read does it, without its copying; reads are complete at once."""
+    """read(2) of a file page by page as do_generic_file_read does it, without its copying; reads are complete at
+    once.
+    """
 
     def __init__(self, pages: int) -> None:
         files = {"data": {"size": pages * PAGE}, "next": {"size": 64 * PAGE, "cached": "all"}}
@@ -121,9 +126,11 @@ def test_mmap_as_recorded(pages: int, cached: int) -> None:
 
 
 def test_random_mmap_as_recorded() -> None:
-    """Recorded on a 4.4.1 kernel: 5,000 random pages of 100,000 take 2,624 major faults, where 2,376 were read by others' windows.
+    """Recorded on a 4.4.1 kernel: 5,000 random pages of 100,000 take 2,624 major faults, where 2,376 were read by
+    others' windows.
 
-    Which page comes when is the recorded xorshift64 sequence (its hash is tested in test_patterns), here as a plain generator.
+    Which page comes when is the recorded xorshift64 sequence (its hash is tested in test_patterns), here as a plain
+    generator.
     """
     shell = Shell(files={"data": {"size": 100_000 * PAGE}}, ram="512 MiB")
     address = shell.call("mmap", 0, 100_000 * PAGE, 1, MAP_PRIVATE, shell.fd("data"), 0)
@@ -149,12 +156,18 @@ def _read_around(shell: Shell, pages: list[int]) -> list[int]:
 
 
 def test_read_around_surrounds_the_fault() -> None:
-    """E.3: from 16 pages before to 15 after, the page 8 before the end marked; at the file's start the window begins at 0."""
+    """E.3: from 16 pages before to 15 after, the page 8 before the end marked; at the file's start the window
+    begins at 0.
+    """
     shell = Shell(files={"data": {"size": 8192 * PAGE}})
     assert _read_around(shell, [1000, 5]) == [32, 32]
     assert shell.cached("data") == [*range(32), *range(984, 1016)]
     row = shell.kernel.file[shell.built.file_ids["data"]]
-    marked = [page for page in shell.cached("data") if shell.kernel.frame[shell.kernel.pcache[row[f.FI_CACHE] + page], P_FLAGS] & PG_READAHEAD]
+    marked = [
+        page
+        for page in shell.cached("data")
+        if shell.kernel.frame[shell.kernel.pcache[row[f.FI_CACHE] + page], P_FLAGS] & PG_READAHEAD
+    ]
     assert marked == [24, 1008]
 
 
@@ -165,7 +178,9 @@ def test_read_around_stops_at_the_end_of_the_file() -> None:
 
 
 def test_a_hundred_misses_end_read_around() -> None:
-    """E.3: mmap_miss > 100 (MMAP_LOTSAMISS): the 101st miss in a row reads one page. Without fault-around, which forgives misses."""
+    """E.3: mmap_miss > 100 (MMAP_LOTSAMISS): the 101st miss in a row reads one page. Without fault-around, which
+    forgives misses.
+    """
     shell = Shell(files={"data": {"size": 8192 * PAGE}}, fault_around_bytes=PAGE, ram="64 MiB")
     assert _read_around(shell, [64 * i + 32 for i in range(103)]) == [32] * 100 + [1] * 3
 
@@ -226,9 +241,14 @@ class TwinWindow:
 
 
 _calls = st.lists(
-    st.tuples(st.one_of(st.integers(0, 199), st.sampled_from(["follow", "end", "marker", "next"])), st.integers(1, 40), st.booleans()),
-    min_size=1, max_size=12,
-)  # fmt: skip
+    st.tuples(
+        st.one_of(st.integers(0, 199), st.sampled_from(["follow", "end", "marker", "next"])),
+        st.integers(1, 40),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -239,7 +259,12 @@ def test_decision_against_the_twin(calls: list[tuple[int | str, int, bool]]) -> 
     twin = TwinWindow(set())
     previous = -1
     for place, request, hit in calls:
-        places = {"follow": previous + 1, "end": twin.start + twin.size, "marker": twin.start + twin.size - twin.ahead, "next": previous}
+        places = {
+            "follow": previous + 1,
+            "end": twin.start + twin.size,
+            "marker": twin.start + twin.size - twin.ahead,
+            "next": previous,
+        }
         offset = places[place] if isinstance(place, str) else place
         if not 0 <= offset < 200:
             continue

@@ -57,13 +57,18 @@ def mappings(kernel: Kernel, pfn: int) -> list[tuple[int, int]]:
 
 
 _vpn = st.sampled_from([0, 1, 2, 3, LAST_VPN])
-_steps = st.lists(st.tuples(st.sampled_from(["map", "map", "unmap", "move"]), st.integers(1, 3), st.integers(1, 3), _vpn, _vpn), max_size=50)
+_steps = st.lists(
+    st.tuples(st.sampled_from(["map", "map", "unmap", "move"]), st.integers(1, 3), st.integers(1, 3), _vpn, _vpn),
+    max_size=50,
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(steps=_steps)
 def test_against_a_dict(steps: list[tuple[str, int, int, int, int]]) -> None:
-    """After any mapping, unmapping and moving of entries a frame's chain holds exactly these; freed links are used again."""
+    """After any mapping, unmapping and moving of entries a frame's chain holds exactly these; freed links are used
+    again.
+    """
     kernel = Kernel(table_rows(frames=8, cpus=1, tasks=1, pcache=1, code=1, patterns=1, pattern_table=1))
     kernel.frame[ANON_PFN, P_FLAGS] = PG_ANON
     twin: dict[int, set[tuple[int, int]]] = {1: set(), 2: set(), 3: set()}

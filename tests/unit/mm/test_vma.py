@@ -1,4 +1,6 @@
-"""VMAs: splitting and merging by mmap, munmap, mprotect and mlock, against a naive list; and the limit on their number."""
+"""VMAs: splitting and merging by mmap, munmap, mprotect and mlock, against a naive list; and the limit on their
+number.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def compare(shell: Shell, twin: Twin) -> None:
 @settings(max_examples=60, deadline=None)
 @given(limit=st.sampled_from([65530, 65530, 5]), operations=st.lists(_operations, min_size=5, max_size=25))
 def test_against_the_naive_list(limit: int, operations: list[tuple[Any, ...]]) -> None:
-    """After every call the machine's VMAs are those of a list that follows the notes' rules, also at a low max_map_count."""
+    """After every call the machine's VMAs are those of a list that follows the notes' rules, also at a low
+    max_map_count.
+    """
     shell, twin = make_shell(), Twin(limit)
     shell.kernel.sysctl[SYS_MAX_MAP_COUNT] = limit
     for operation in operations:

@@ -20,24 +20,36 @@ from vmsim.struct.ledger import L_RUNQ, NR_CPU_WORK
 COUNTERS = [t.T_MIN_FLT, t.T_MAJ_FLT, t.T_NSIGNALS, t.T_NSYSCALLS, t.T_ACCESSES, t.T_EXIT]
 HANDLER = [
     {"mprotect": {"addr": "at", "length": 4 * PAGE, "prot": ["PROT_READ", "PROT_WRITE"], "expect": "any"}},
-    {"mlock": {"addr": "at", "length": PAGE}}, {"compute": "700 ns"},
-]  # fmt: skip
+    {"mlock": {"addr": "at", "length": PAGE}},
+    {"compute": "700 ns"},
+]
 PROGRAM: list[dict[str, Any]] = [
     {"on_signal": {"signal": "SIGSEGV", "as": "at", "steps": HANDLER}},
-    mmap(64 * PAGE, prot=["PROT_NONE"]), mmap(64 * PAGE, "f", file="data", prot=["PROT_READ"]), mmap(64 * PAGE, "l"),
+    mmap(64 * PAGE, prot=["PROT_NONE"]),
+    mmap(64 * PAGE, "f", file="data", prot=["PROT_READ"]),
+    mmap(64 * PAGE, "l"),
     {"access": {"region": "m", "pattern": {"type": "uniform"}, "count": 150, "write_fraction": 0.5, "work": "30 ns"}},
     {"access": {"region": "f", "pattern": {"type": "zipf"}, "count": 150}},
-    {"mlock": {"addr": "l", "length": 32 * PAGE}}, {"compute": "20 us"},
-    {"loop": {"count": 40, "steps": [
-        {"draw": {"region": "l", "pattern": {"type": "hotcold"}, "as": "x"}}, {"touch": {"addr": "x", "op": "write", "work": "90 ns"}},
-        {"munlock": {"addr": "x", "length": PAGE}},
-    ]}},
+    {"mlock": {"addr": "l", "length": 32 * PAGE}},
+    {"compute": "20 us"},
+    {
+        "loop": {
+            "count": 40,
+            "steps": [
+                {"draw": {"region": "l", "pattern": {"type": "hotcold"}, "as": "x"}},
+                {"touch": {"addr": "x", "op": "write", "work": "90 ns"}},
+                {"munlock": {"addr": "x", "length": PAGE}},
+            ],
+        }
+    },
     {"munmap": {"addr": "f + 64 KiB", "length": "64 KiB"}},
-]  # fmt: skip
+]
 
 
 def run_in_slices(budgets: Any) -> tuple[Built, int]:
-    """Run the program in slices of the budgets drawn; reads are complete when their slice ends. The machine, and the slices."""
+    """Run the program in slices of the budgets drawn; reads are complete when their slice ends. The machine, and
+    the slices.
+    """
     built = start(PROGRAM, files={"data": {"size": 64 * PAGE}}, capabilities=["CAP_IPC_LOCK"], ram="32 MiB")
     kernel, now, column, slices = built.kernel, 0, L_RUNQ, 0
     while True:
@@ -63,7 +75,13 @@ def test_slices_of_any_length_do_the_same(uncut: Built, budget: int | str) -> No
     draws = random.Random(7)
     built, slices = run_in_slices(lambda: draws.choice((1, 30, 200, 3000)) if budget == "random" else budget)
     assert slices > 10
-    for table, rows in (("task", (1, COUNTERS)), ("task_led", (1, slice(NR_CPU_WORK))), ("cpu_led", 0), ("vmstat", slice(None)), ("mm", 1)):
+    for table, rows in (
+        ("task", (1, COUNTERS)),
+        ("task_led", (1, slice(NR_CPU_WORK))),
+        ("cpu_led", 0),
+        ("vmstat", slice(None)),
+        ("mm", 1),
+    ):
         assert getattr(built.kernel, table)[rows].tolist() == getattr(uncut.kernel, table)[rows].tolist(), table
     assert (built.kernel.hist == uncut.kernel.hist).all()
 

@@ -1,4 +1,6 @@
-"""Access sequences, against a plain-Python generator that is itself held against recordings of real kernels' programs."""
+"""Access sequences, against a plain-Python generator that is itself held against recordings of real kernels'
+programs.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +161,9 @@ def test_against_the_plain_generator(kind: str, pages: int, writes: float, strid
 
 
 def test_state_is_that_of_marsaglia() -> None:
-    """xorshift64 from 88172645463325252: its first numbers by the definition in Xorshift RNGs (2003), over Python's integers."""
+    """xorshift64 from 88172645463325252: its first numbers by the definition in Xorshift RNGs (2003), over Python's
+    integers.
+    """
     built = make(1 << 20, **pattern_of("uniform", 1))
     random = XorShift(SEED)
     for _ in range(20):
@@ -173,7 +177,9 @@ def test_replay_repeats_its_pages() -> None:
 
 
 def test_graph_walks_stay_near() -> None:
-    """With locality 1 and no restarts a step leads at most 64 pages away, and each node has at most `degree` neighbours."""
+    """With locality 1 and no restarts a step leads at most 64 pages away, and each node has at most `degree`
+    neighbours.
+    """
     built = make(500, type="graph", degree=3, locality=1.0, restart=0.0)
     walk = [page for page, _ in drawn(built, 1500)]
     assert max(abs(a - b) for a, b in zip(walk, walk[1:], strict=False)) <= 64

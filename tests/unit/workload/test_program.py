@@ -104,7 +104,9 @@ def test_results_of_system_calls() -> None:
     assert error == -22
 
 
-@pytest.mark.parametrize(("expect", "end"), [("ok", "munmap: EINVAL"), ("any", "done"), ("EINVAL", "done"), ("ENOMEM", "munmap: EINVAL")])
+@pytest.mark.parametrize(
+    ("expect", "end"), [("ok", "munmap: EINVAL"), ("any", "done"), ("EINVAL", "done"), ("ENOMEM", "munmap: EINVAL")]
+)
 def test_expectations(expect: str, end: str) -> None:
     """ok and another errno's name end the program at the call that fails otherwise; any and the right name don't."""
     step = {"munmap": {"addr": 1, "length": PAGE, "expect": expect}}
@@ -120,7 +122,10 @@ def test_handlers_see_the_address_and_can_be_replaced() -> None:
     """The handler installed last runs, with the page's address; it may use and change any register."""
 
     def handler(add: int) -> dict[str, Any]:
-        steps = [{"set": {"seen": "at - m", "runs": f"runs + {add}"}}, {"mprotect": {"addr": "at", "length": PAGE, "prot": ["PROT_READ"]}}]
+        steps = [
+            {"set": {"seen": "at - m", "runs": f"runs + {add}"}},
+            {"mprotect": {"addr": "at", "length": PAGE, "prot": ["PROT_READ"]}},
+        ]
         return {"on_signal": {"signal": "SIGSEGV", "as": "at", "steps": steps}}
 
     touch = [{"touch": {"addr": f"m + {page} * PAGE_SIZE + 5"}} for page in (2, 3)]
@@ -129,7 +134,9 @@ def test_handlers_see_the_address_and_can_be_replaced() -> None:
 
 
 def test_a_fault_inside_the_handler_kills() -> None:
-    """The signal is blocked while its handler runs; raised by a fault then, it kills (kernel/signal.c: force_sig_info)."""
+    """The signal is blocked while its handler runs; raised by a fault then, it kills (kernel/signal.c:
+    force_sig_info).
+    """
     handler = {"on_signal": {"signal": "SIGSEGV", "steps": [{"touch": {"addr": 0}}]}}
     outcome = run([handler, {"touch": {"addr": 0}}], image="none", ram="16 MiB")
     assert outcome.exit() == "SIGSEGV"

@@ -1,0 +1,23 @@
+"""The command that compares the simulator with recorded kernels: `conform`."""
+
+from __future__ import annotations
+
+import argparse
+
+from vmsim.errors import VmsimError
+
+_SWITCH = {"on": True, "off": False}
+
+
+def conform(args: argparse.Namespace) -> int:
+    """Replay recordings; 0 when the simulator gives every answer that they hold."""
+    from vmsim.experiment.conform.command import conform_command
+
+    return conform_command(args.files, args.json, args.max, args.seed, dict(_switched(text) for text in args.rules))
+
+
+def _switched(text: str) -> tuple[str, bool]:
+    name, _, value = text.partition("=")
+    if value not in _SWITCH:
+        raise VmsimError(f"--rule {text}: expected NAME=on or NAME=off")
+    return name, _SWITCH[value]

@@ -1,0 +1,127 @@
+"""Reading recordings: gzip'd or plain JSON lines, sequences one after the other, each with a header and an end line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from vmsim.errors import VmsimError
+
+LONGEST_LINE = 1 << 22  # bytes
+_RUN = re.compile(r"(\d{1,9})([^\d])")
+Json = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """One recorded operation with its line number; `inputs` and results as the recording has them."""
+
+    line: int
+    record: Json
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One recorded sequence: the machine that it ran on, the state before the first operation, the operations."""
+
+    path: str
+    line: int
+    header: Json
+    start: Json
+    steps: list[Step]
+
+
+def fail(path: str, line: int, message: str) -> VmsimError:
+    """An error that names the line of a recording."""
+    return VmsimError(f"{path}:{line}: {message}")
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise VmsimError(f"{path}: {error.strerror or error}") from None
+    magic = file.read(2)
+    file.seek(0)
+    return gzip.open(file, "rb") if magic == b"\x1f\x8b" else file  # type: ignore[return-value]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    with _open(path) as file:
+        while True:
+            try:
+                line = file.readline(LONGEST_LINE)
+            except (OSError, EOFError, zlib.error) as error:
+                raise fail(str(path), number + 1, f"the file is damaged or cut short ({error})") from None
+            if not line:
+                return
+            number += 1
+            if len(line) == LONGEST_LINE:
+                raise fail(str(path), number, f"a line is longer than {LONGEST_LINE} bytes")
+            yield number, line
+
+
+def _records(path: Path) -> Iterator[tuple[int, Json]]:
+    for number, line in _lines(path):
+        if line.isspace():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            what = error.msg if isinstance(error, json.JSONDecodeError) else "not text"
+            raise fail(str(path), number, f"not a JSON line of a recording ({what})") from None
+        if not isinstance(record, dict):
+            raise fail(str(path), number, "expected a JSON object")
+        yield number, record
+
+
+def read_sequences(path: Path) -> Iterator[Sequence]:
+    """All sequences of a recording. Raises VmsimError, naming file and line, for what isn't one."""
+    name = str(path)
+    header: Json | None = None
+    start: Json | None = None
+    steps: list[Step] = []
+    first = last = 0
+    for number, record in _records(path):
+        last = number
+        if "header" in record:
+            if header is not None:
+                raise fail(name, number, f"a sequence begins before the one of line {first} has ended")
+            if not isinstance(record["header"], dict):
+                raise fail(name, number, "the header is not an object")
+            header, start, steps, first = record["header"], None, [], number
+        elif header is None:
+            raise fail(name, number, "expected a line with a header")
+        elif "end" in record:
+            if start is None:
+                raise fail(name, number, "the sequence has no start line")
+            if record["end"] != len(steps):
+                raise fail(name, number, f"the end line says {record['end']!r} operations, but {len(steps)} stand before it")
+            yield Sequence(name, first, header, start, steps)
+            header = None
+        elif record.get("op") == "start":
+            start = record
+        elif start is None:
+            raise fail(name, number, "expected the start line")
+        else:
+            steps.append(Step(number, record))
+    if header is not None:
+        raise fail(name, last, f"the file ends within the sequence of line {first}")
+    if not last:
+        raise VmsimError(f"{name}: the file is empty")
+
+
+def runs(text: Any, length: int) -> str:
+    """The characters of a run-length string such as `3c1.`; raises ValueError unless it has `length` characters."""
+    if not isinstance(text, str) or _RUN.sub("", text):
+        raise ValueError(f"not a run-length string: {text!r}")
+    pairs = [(int(count), char) for count, char in _RUN.findall(text)]
+    if sum(count for count, _ in pairs) != length:
+        raise ValueError(f"a run-length string of other than {length} characters: {text!r}")
+    return "".join(char * count for count, char in pairs)

@@ -1,0 +1,63 @@
+"""Totals of an address space and the limits on them.   Follows mm/mmap.c and mm/mlock.c of v4.4."""
+
+from vmsim.struct.errno import EAGAIN
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_PAGE_SHIFT
+from vmsim.struct.tasks import CAP_IPC_LOCK, RLIM_INFINITY, RLIMIT_AS, RLIMIT_MEMLOCK, T_CAPS, T_MM, T_TGID
+from vmsim.struct.vmas import (
+    MM_DATA_VM,
+    MM_EXEC_VM,
+    MM_HIWATER_VM,
+    MM_LOCKED_VM,
+    MM_SHARED_VM,
+    MM_STACK_VM,
+    MM_TOTAL_VM,
+    VM_EXEC,
+    VM_GROWSDOWN,
+    VM_LOCKED,
+    VM_SHARED,
+    VM_WRITE,
+)
+
+
+@compiled
+def memlock_limit(k, tid):
+    """RLIMIT_MEMLOCK in pages, rounded down; RLIM_INFINITY if there is none."""
+    limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_MEMLOCK]
+    return limit if limit == RLIM_INFINITY else limit >> k.geo[G_PAGE_SHIFT]
+
+
+@compiled
+def can_do_mlock(k, tid):
+    """Whether the task may lock memory at all."""
+    return k.task[tid, T_CAPS] & CAP_IPC_LOCK != 0 or k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_MEMLOCK] != 0
+
+
+@compiled
+def account_vm(k, mm, flags, file, pages):
+    """Add pages (or take them away) in the address space's totals (vm_stat_account)."""
+    k.mm[mm, MM_TOTAL_VM] += pages
+    if file != 0:
+        k.mm[mm, MM_SHARED_VM] += pages
+        if flags & (VM_EXEC | VM_WRITE) == VM_EXEC:
+            k.mm[mm, MM_EXEC_VM] += pages
+    elif flags & VM_GROWSDOWN != 0:
+        k.mm[mm, MM_STACK_VM] += pages
+    if flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE:
+        k.mm[mm, MM_DATA_VM] += pages
+    k.mm[mm, MM_HIWATER_VM] = max(k.mm[mm, MM_HIWATER_VM], k.mm[mm, MM_TOTAL_VM])
+
+
+@compiled
+def may_expand_vm(k, tid, pages):
+    """Whether RLIMIT_AS allows so many pages more."""
+    limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_AS]
+    return limit == RLIM_INFINITY or k.mm[k.task[tid, T_MM], MM_TOTAL_VM] + pages <= limit >> k.geo[G_PAGE_SHIFT]
+
+
+@compiled
+def lock_allowed(k, tid, vm_flags, pages):
+    """mlock_future_check: 0 or -EAGAIN."""
+    if vm_flags & VM_LOCKED == 0 or k.task[tid, T_CAPS] & CAP_IPC_LOCK != 0:
+        return 0
+    return -EAGAIN if pages + k.mm[k.task[tid, T_MM], MM_LOCKED_VM] > memlock_limit(k, tid) else 0
