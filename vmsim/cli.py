@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vmsim: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - whatever is left is a defect; a person gets a line, not a traceback
+    except Exception as error:
         return _report_defect(error)
 
 

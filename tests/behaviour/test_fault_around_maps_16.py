@@ -12,9 +12,7 @@ PAGES = 1024
 FILES = {"data": {"size": PAGES * PAGE, "cached": "all"}}
 
 
-@pytest.mark.parametrize(
-    ("window", "faults"), [(65536, PAGES // 16), (4096, PAGES), (16384, PAGES // 4), (1 << 20, PAGES // 256)]
-)
+@pytest.mark.parametrize(("window", "faults"), [(65536, PAGES // 16), (4096, PAGES), (16384, PAGES // 4), (1 << 20, PAGES // 256)])
 def test_faults_of_a_sweep(window: int, faults: int) -> None:
     """A sweep over cached pages: one fault a window; with 4 KiB one a page."""
     outcome = run(
@@ -38,9 +36,7 @@ def test_the_window_is_aligned_and_clipped() -> None:
     shell = Shell(files={"data": {"size": 40 * PAGE, "cached": "all"}})
     base = 0x10000 * PAGE
     address = shell.call("mmap", base + 10 * PAGE, 80 * PAGE, 1, 0x12, shell.fd("data"), 0)
-    assert (
-        mapped_by(shell, address) == 16
-    )  # 10 to 25: a window that the VMA's start cuts is not made shorter (max_pgoff)
+    assert mapped_by(shell, address) == 16  # 10 to 25: a window that the VMA's start cuts is not made shorter (max_pgoff)
     assert mapped_by(shell, base + 31 * PAGE) == 6  # 26 to 31
     assert mapped_by(shell, base + 40 * PAGE) == 16
     assert mapped_by(shell, base + 49 * PAGE) == 2  # the file ends after page 49

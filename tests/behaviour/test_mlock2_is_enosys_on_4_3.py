@@ -9,9 +9,7 @@ ENOSYS, EINVAL = 38, 22
 PAGE = 4096
 
 
-@pytest.mark.parametrize(
-    ("version", "mlock2", "mcl_onfault"), [("4.3", -ENOSYS, -EINVAL), ("4.4", 0, 0), ("6.18", 0, 0)]
-)
+@pytest.mark.parametrize(("version", "mlock2", "mcl_onfault"), [("4.3", -ENOSYS, -EINVAL), ("4.4", 0, 0), ("6.18", 0, 0)])
 def test_by_version(version: str, mlock2: int, mcl_onfault: int) -> None:
     shell = Shell(version=version)
     address = shell.call("mmap", 0, PAGE, 3, 0x22, -1, 0)

@@ -35,9 +35,7 @@ def one_run(seed: int) -> str:
         },
         {"name": "walker", "program": [mmap(300 * PAGE, "w"), {"access": walker}, sweep("w", 50)]},
     ]
-    return result_hash(
-        run(tasks=tasks, cpus=2, files={"data": {"size": 800 * PAGE}}, devices={"sda": {"type": "hdd"}}, seed=seed)
-    )
+    return result_hash(run(tasks=tasks, cpus=2, files={"data": {"size": 800 * PAGE}}, devices={"sda": {"type": "hdd"}}, seed=seed))
 
 
 def in_another_process(seed: int, **environment: str) -> str:

@@ -38,9 +38,7 @@ def test_one_signal_a_page() -> None:
 
 def test_the_signal_comes_again_while_access_is_denied() -> None:
     """The handler allows reading only on the third signal: three signals for one access."""
-    allow_third = {
-        "if": {"cond": "n == 3", "then": [{"mprotect": {"addr": "at", "length": PAGE, "prot": ["PROT_READ"]}}]}
-    }
+    allow_third = {"if": {"cond": "n == 3", "then": [{"mprotect": {"addr": "at", "length": PAGE, "prot": ["PROT_READ"]}}]}}
     steps = [
         handler({"set": {"n": "n + 1"}}, allow_third),
         mmap(PAGE, prot=["PROT_NONE"]),

@@ -100,7 +100,14 @@ def _calls() -> set[str]:
     return set(re.findall(r"\bSYS_[A-Z0-9_]+\b", text))
 
 
-GENERATED: dict[str, Callable[[], str]] = {"keys": keys, "rules": rules, "acting": acting}
+def fitted() -> str:
+    """The fitted constants of the machine `lock-on-fault-2015`, as its file marks them."""
+    text = (ROOT / "configs" / "lock-on-fault-2015.yaml").read_text("utf-8")
+    found = re.findall(r"^  (\w+): (\S+ \S+) +# fitted: (.*)$", text, re.MULTILINE)
+    return table(("constant of `lock-on-fault-2015`", "value", "fitted on"), ((f"`{n}`", v, on) for n, v, on in found))
+
+
+GENERATED: dict[str, Callable[[], str]] = {"keys": keys, "rules": rules, "acting": acting, "fitted": fitted}
 ACCURACY_HEADS = ("row", "phase", "kind", "published, ms", "simulated, ms", "spread, ms", "error")
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmsim.errors import VmsimError, unknown_name
@@ -48,13 +49,13 @@ RULES = (
     Rule("mremap_looks_first", "6.1", None, "mremap of an unmapped address is EFAULT, whatever the lengths and before anything is unmapped", "mremap.c since 5.15: vma_lookup"),
     Rule("mremap_checks_first", "6.18", None, "mremap to a fixed address checks the source before it unmaps the target", "mremap.c since 6.17: check_prep_vma"),
     Rule("mremap_length_limit", "6.18", None, "mremap to a length beyond TASK_SIZE is EINVAL", "mremap.c since 6.17: check_mremap_params"),
-    Rule("mremap_expansion_merges", "6.1", None, "a mapping that mremap grows in place merges with the next one", "ca3d76b0aa80 (5.18)"),
-    Rule("mprotect_restores_write", "6.1", None, "mprotect makes exclusive anonymous pages writable at once", "64fe24a3e05e (6.1)"),
+    Rule("mremap_expansion_merges", "6.1", None, "a mapping that mremap grows in place merges with the next one", "mremap.c of v6.1: the extension goes through vma_merge"),
+    Rule("mprotect_restores_write", "6.1", None, "mprotect makes exclusive anonymous pages writable at once", "mprotect.c of v6.1: can_change_pte_writable"),
     Rule("mprotect_uncharges", "6.18", None, "mprotect to read-only gives the commit charge of an untouched mapping back", "mprotect.c: mprotect_fixup"),
     Rule("merge_unfaulted_neighbour", "6.18", None, "a written-to mapping merges with a neighbour that was never written to", "vma.c since 6.16: is_mergeable_anon_vma"),
     Rule("mmap_extends_next_first", "6.1", "6.18", "a new mapping that fits its next neighbour takes over that one's anon_vma before the previous one is looked at", "mmap.c of v6.1: mmap_region"),
     Rule("lockonfault_mnemonic", "6.18", None, "smaps names VM_LOCKONFAULT lf; before it shows ??", "fs/proc/task_mmu.c: show_smap_vma_flags"),
-    Rule("overcommit_guess_total", "6.1", None, "heuristic overcommit refuses only what exceeds all of memory and swap", "8c7829b04c52 (5.2)"),
+    Rule("overcommit_guess_total", "6.1", None, "heuristic overcommit refuses only what exceeds all of memory and swap", "util.c since 5.2: __vm_enough_memory"),
     Rule("mprotect_restores_clean", "6.18", None, "mprotect makes them writable even if they are clean", "mprotect.c since 6.2: can_change_private_pte_writable"),
 )  # fmt: skip
 
@@ -68,7 +69,7 @@ def model_version(version: str) -> str:
     raise VmsimError(unknown_name("kernel version", version, VERSIONS))
 
 
-def rules_of(version: str, switched: dict[str, bool] | None = None) -> list[int]:
+def rules_of(version: str, switched: Mapping[str, bool] | None = None) -> list[int]:
     """The rule column of a kernel: 1 where a rule holds, by version and then as `switched` says."""
     known = model_version(version)
     column = [1 if rule.holds(known) else 0 for rule in RULES]

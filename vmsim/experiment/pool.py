@@ -123,7 +123,7 @@ def _attempt(run_one: RunOne, job: Job, progress: Progress) -> RunResult | JobFa
     """The result, or the failure as plain text: an exception of any kind then crosses the process border."""
     try:
         return run_one(job, progress)
-    except Exception as error:  # noqa: BLE001 - a run may fail in any way; the others go on
+    except Exception as error:
         user_error = isinstance(error, VmsimError)
         message = str(error) if user_error else f"{type(error).__name__}: {error}"
         return JobFailure(*job.key, message, traceback.format_exc(), user_error)

@@ -31,7 +31,7 @@ from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
-from vmsim.struct.vmas import INDEX_BITS, MM_END_DATA, MM_START_BRK, MM_BRK, MM_TEXT
+from vmsim.struct.vmas import INDEX_BITS, MM_BRK, MM_END_DATA, MM_START_BRK, MM_TEXT
 from vmsim.units import GIB, KIB, MIB, format_bytes
 from vmsim.workload.program import Assembler, Assembly, signed
 
@@ -40,7 +40,8 @@ _CAPABILITIES = {
     "CAP_SYS_NICE": t.CAP_SYS_NICE, "CAP_SYS_RAWIO": t.CAP_SYS_RAWIO,
 }  # fmt: skip
 _SYSCTLS = {
-    "vm.max_map_count": kn.SYS_MAX_MAP_COUNT, "vm.overcommit_memory": kn.SYS_OVERCOMMIT_MEMORY, "vm.overcommit_ratio": kn.SYS_OVERCOMMIT_RATIO,
+    "vm.max_map_count": kn.SYS_MAX_MAP_COUNT, "vm.overcommit_memory": kn.SYS_OVERCOMMIT_MEMORY,
+    "vm.overcommit_ratio": kn.SYS_OVERCOMMIT_RATIO,
     "vm.overcommit_kbytes": kn.SYS_OVERCOMMIT_KBYTES, "vm.swappiness": kn.SYS_SWAPPINESS, "vm.page-cluster": kn.SYS_PAGE_CLUSTER,
     "vm.mmap_min_addr": kn.SYS_MMAP_MIN_ADDR,
 }  # fmt: skip
@@ -149,7 +150,8 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
         cached = spec.cached_pages(machine.page_size) if spec else pages
         if fill_page_cache(kernel.k, number, cached) < cached:
             what = name.strip()
-            raise VmsimError(f"file {what!r}: {format_bytes(cached * machine.page_size)} in the page cache at the start do not fit in memory")
+            size = format_bytes(cached * machine.page_size)
+            raise VmsimError(f"file {what!r}: {size} in the page cache at the start do not fit in memory")
         ids[name] = number
     return ids
 
@@ -181,7 +183,9 @@ def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec, fi
     kernel.sc[kn.SC_NR_TASKS] += 1
 
 
-def _assemble(scenario: Scenario, instances: list[tuple[str, TaskSpec]], files: Mapping[str, int]) -> tuple[Assembly, list[tuple[int, Assembler]]]:
+def _assemble(
+    scenario: Scenario, instances: list[tuple[str, TaskSpec]], files: Mapping[str, int]
+) -> tuple[Assembly, list[tuple[int, Assembler]]]:
     assembly = Assembly()
     entries = []
     for name, spec in instances:

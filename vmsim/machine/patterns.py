@@ -59,7 +59,8 @@ def _replayed(use: PatternUse) -> NDArray[np.int64]:
 def _zipf_thresholds(pages: int, theta: float) -> NDArray[np.int64]:
     """The cumulative distribution over ranks, in units of 2**-53."""
     cumulative = np.fromiter(accumulate(math.pow(rank, -theta) for rank in range(1, pages + 1)), np.float64, pages)
-    return np.floor(np.ldexp(cumulative / cumulative[-1], 53)).astype(np.int64)
+    thresholds: NDArray[np.int64] = np.floor(np.ldexp(cumulative / cumulative[-1], 53)).astype(np.int64)
+    return thresholds
 
 
 def fill_patterns(kernel: Kernel, uses: list[PatternUse], streams: Streams) -> None:

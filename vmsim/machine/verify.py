@@ -244,7 +244,7 @@ def _check_rmap(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]
     for pfn, expected in shared.items():
         link = -int(frame[pfn, p.P_RMAP]) - 1
         found: list[int] = []
-        while link != 0 and len(found) <= len(expected):
+        while 0 < link < len(kernel.chain) and len(found) <= len(expected):
             found.append(int(kernel.chain[link, CH_MAPPING]))
             link = int(kernel.chain[link, CH_NEXT])
         yield from _differs(f"frame {pfn}: chain of reverse mappings", sorted(found), sorted(expected))

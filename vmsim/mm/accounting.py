@@ -3,7 +3,8 @@
 from vmsim.struct.errno import EAGAIN
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
-from vmsim.struct.tasks import CAP_IPC_LOCK, RLIM_INFINITY, RLIMIT_AS, RLIMIT_MEMLOCK, T_CAPS, T_MM, T_TGID
+from vmsim.struct.rules import R_RLIMIT_DATA_PRIVATE
+from vmsim.struct.tasks import CAP_IPC_LOCK, RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, T_CAPS, T_MM, T_TGID
 from vmsim.struct.vmas import (
     MM_DATA_VM,
     MM_EXEC_VM,
@@ -34,6 +35,12 @@ def can_do_mlock(k, tid):
 
 
 @compiled
+def is_data_mapping(flags):
+    """Whether a VMA with these flags is private writable memory other than a stack."""
+    return flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE
+
+
+@compiled
 def account_vm(k, mm, flags, file, pages):
     """Add pages (or take them away) in the address space's totals (vm_stat_account)."""
     k.mm[mm, MM_TOTAL_VM] += pages
@@ -43,16 +50,24 @@ def account_vm(k, mm, flags, file, pages):
             k.mm[mm, MM_EXEC_VM] += pages
     elif flags & VM_GROWSDOWN != 0:
         k.mm[mm, MM_STACK_VM] += pages
-    if flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN) == VM_WRITE:
+    if is_data_mapping(flags):
         k.mm[mm, MM_DATA_VM] += pages
     k.mm[mm, MM_HIWATER_VM] = max(k.mm[mm, MM_HIWATER_VM], k.mm[mm, MM_TOTAL_VM])
 
 
 @compiled
-def may_expand_vm(k, tid, pages):
-    """Whether RLIMIT_AS allows so many pages more."""
-    limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_AS]
-    return limit == RLIM_INFINITY or k.mm[k.task[tid, T_MM], MM_TOTAL_VM] + pages <= limit >> k.geo[G_PAGE_SHIFT]
+def may_expand_vm(k, tid, flags, pages):
+    """Whether RLIMIT_AS, and from 4.6 on RLIMIT_DATA, allow so many pages more in a VMA with these flags."""
+    row = k.task[tid, T_TGID]
+    mm = k.task[tid, T_MM]
+    shift = k.geo[G_PAGE_SHIFT]
+    limit = k.rlim[row, 2 * RLIMIT_AS]
+    if limit != RLIM_INFINITY and k.mm[mm, MM_TOTAL_VM] + pages > limit >> shift:
+        return False
+    if k.rule[R_RLIMIT_DATA_PRIVATE] == 0 or not is_data_mapping(flags):
+        return True
+    limit = k.rlim[row, 2 * RLIMIT_DATA]
+    return limit == RLIM_INFINITY or k.mm[mm, MM_DATA_VM] + pages <= limit >> shift
 
 
 @compiled

@@ -1,12 +1,12 @@
 """brk(2).   Follows mm/mmap.c (brk, do_brk) of v4.4 (section A.6 of the behaviour notes)."""
 
-from vmsim.mm.gup import mm_populate
 from vmsim.mm.accounting import account_vm, lock_allowed, may_expand_vm
+from vmsim.mm.gup import mm_populate
 from vmsim.mm.mmap import MAP_FIXED, do_munmap, get_unmapped_area
 from vmsim.mm.overcommit import charge_commit
 from vmsim.mm.range import page_limit
 from vmsim.mm.vma import charge_vma_link, find_vma, find_vma_charged, vma_alloc, vma_before, vma_link, vma_merge
-from vmsim.struct.errno import EWAIT, ENOMEM
+from vmsim.struct.errno import ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SYS_MAX_MAP_COUNT
 from vmsim.struct.tasks import RLIM_INFINITY, RLIMIT_DATA, T_MM, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_TGID
@@ -42,7 +42,7 @@ def do_brk(k, tid, start, pages):
     error = lock_allowed(k, tid, flags, pages)
     if error != 0:
         return error
-    if not may_expand_vm(k, tid, pages) or k.mm[mm, MM_MAP_COUNT] > k.sysctl[SYS_MAX_MAP_COUNT]:
+    if not may_expand_vm(k, tid, flags, pages) or k.mm[mm, MM_MAP_COUNT] > k.sysctl[SYS_MAX_MAP_COUNT]:
         return -ENOMEM
     if charge_commit(k, tid, pages) != 0:
         return -ENOMEM

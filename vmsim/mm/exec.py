@@ -2,8 +2,8 @@
 
 from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import mmap_region
-from vmsim.mm.pagecache import add_to_page_cache
 from vmsim.mm.page_alloc import alloc_page
+from vmsim.mm.pagecache import add_to_page_cache
 from vmsim.mm.pgtable import pgd_alloc
 from vmsim.mm.swap import lru_add
 from vmsim.struct.jit import entry

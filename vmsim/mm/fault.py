@@ -1,6 +1,5 @@
 """The page-fault front end: finding the VMA, checking rights, growing the stack, signals.   Follows arch/x86/mm/fault.c of v4.4 (B.1)."""
 
-from vmsim.struct.rules import R_RETRY_IS_MAJOR
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_SUBMITTED, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.stack import expand_stack
@@ -10,6 +9,7 @@ from vmsim.struct.errno import BUS_ADRERR, EWAIT, SEGV_ACCERR, SEGV_MAPERR, SIGB
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_USER_FAULT
 from vmsim.struct.ledger import L_IO, L_TRAP
+from vmsim.struct.rules import R_RETRY_IS_MAJOR
 from vmsim.struct.tasks import (
     FAULT_LOCKING,
     FAULT_SUBMITTED,
@@ -26,7 +26,6 @@ from vmsim.struct.tasks import (
     WAIT_MEMORY,
 )
 from vmsim.struct.vmas import V_FLAGS, V_START, VM_ACCESS, VM_GROWSDOWN, VM_WRITE
-
 
 FAULT_WAS_MAJOR = -1
 FAULT_GOES_ON = -2

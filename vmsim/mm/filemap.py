@@ -30,7 +30,17 @@ from vmsim.struct.pages import (
     PTE_WRITE,
     PTE_YOUNG,
 )
-from vmsim.struct.tasks import FAULT_LOCKING, FAULT_SUBMITTED, FAULT_TRIED, T_FAULT_MAJOR, T_FAULT_TRIED, T_SUBMIT_NS, T_WAIT, T_WAIT_ARG, WAIT_PAGE
+from vmsim.struct.tasks import (
+    FAULT_LOCKING,
+    FAULT_SUBMITTED,
+    FAULT_TRIED,
+    T_FAULT_MAJOR,
+    T_FAULT_TRIED,
+    T_SUBMIT_NS,
+    T_WAIT,
+    T_WAIT_ARG,
+    WAIT_PAGE,
+)
 from vmsim.struct.vmas import MM_FILEPAGES, V_END, V_FILE, V_FLAGS, V_PGOFF, V_START, VM_SHARED, VM_WRITE
 from vmsim.struct.vmstat import NR_DIRTIED, NR_FILE_DIRTY, PGMAJFAULT
 

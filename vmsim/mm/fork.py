@@ -3,8 +3,8 @@ mm/rmap.c (anon_vma_fork) of v4.4 (section A.8 of the behaviour notes)."""
 
 from vmsim.hw.tlb import flush_mm
 from vmsim.hw.walk import leaf_pages, leaf_slot
-from vmsim.mm.interval import index_create
 from vmsim.mm.accounting import account_vm
+from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
 from vmsim.mm.overcommit import charge_commit
 from vmsim.mm.pgtable import next_table, pgd_alloc, pte_alloc, set_pte
@@ -19,13 +19,13 @@ from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_ANON, PG_EXCLUSIVE, PTE_DIRTY, PTE_PRESENT, PTE_SHIFT, PTE_WRITE, PTE_YOUNG, PTE_ZERO
 from vmsim.struct.tasks import (
     NR_RLIMITS,
+    T_ACC_LEFT,
+    T_BUS_PC,
     T_CAPS,
     T_MM,
     T_PARENT,
     T_SAVED_PC,
     T_SEGV_PC,
-    T_BUS_PC,
-    T_ACC_LEFT,
     T_STATE,
     T_TGID,
     TASK_COLUMNS,

@@ -1,6 +1,5 @@
 """Populating a range: faulting pages in ahead of use and mlocking what is present.   Follows mm/gup.c of v4.4 (A.7)."""
 
-from vmsim.struct.rules import R_ONFAULT_WALKS_PAGES, R_RETRY_IS_MAJOR
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
@@ -23,6 +22,7 @@ from vmsim.struct.pages import (
     PTE_WRITE,
     PTE_ZERO,
 )
+from vmsim.struct.rules import R_ONFAULT_WALKS_PAGES, R_RETRY_IS_MAJOR
 from vmsim.struct.tasks import T_FAULT_MAJOR, T_FAULT_TRIED, T_MAJ_FLT, T_MIN_FLT, T_STAGE_ARG
 from vmsim.struct.vmas import (
     V_END,

@@ -3,20 +3,20 @@
 The entry points check their input and translate it to VMA flags; `apply_vma_lock_flags` does the work for all of them.
 """
 
-from vmsim.struct.rules import R_MLOCK2, R_MLOCK_OVERLAP_COUNTS, R_ONFAULT_ALONE, R_RELOCK_COUNTS_TWICE
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.accounting import can_do_mlock, memlock_limit
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.mlock_page import mlock_vma_pages_range
 from vmsim.mm.pgtable import next_table
-from vmsim.mm.swap import lru_add_drain_all
 from vmsim.mm.rmap import rmap_first, rmap_mapping, rmap_next
+from vmsim.mm.swap import lru_add_drain_all
 from vmsim.mm.unmap import munlock_page
 from vmsim.mm.vma import find_vma, find_vma_charged, split_vma, vma_merge
 from vmsim.struct.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_MLOCKED, PTE_PRESENT, PTE_SHIFT, PTE_ZERO, RMAP_SHIFT
+from vmsim.struct.rules import R_MLOCK2, R_MLOCK_OVERLAP_COUNTS, R_ONFAULT_ALONE, R_RELOCK_COUNTS_TWICE
 from vmsim.struct.tasks import CAP_IPC_LOCK, T_CAPS, T_MM, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 from vmsim.struct.vmas import (
     MM_DEF_FLAGS,

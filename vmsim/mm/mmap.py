@@ -1,7 +1,7 @@
 """mmap(2) and munmap(2): placing, checking, creating and removing mappings.   Follows mm/mmap.c of v4.4 (A.1, A.3)."""
 
-from vmsim.mm.accounting import account_vm, can_do_mlock, lock_allowed, may_expand_vm
 from vmsim.hw.tlb import flush_mm
+from vmsim.mm.accounting import account_vm, can_do_mlock, lock_allowed, may_expand_vm
 from vmsim.mm.interval import index_destroy
 from vmsim.mm.mlock import munlock_vma_pages_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
@@ -250,7 +250,7 @@ def mmap_region(k, tid, start, pages, flags, file, pgoff):
     mm = k.task[tid, T_MM]
     end = start + pages
     k.led[L_SYSCALL] += k.cost[C_MMAP_BASE]
-    if not may_expand_vm(k, tid, pages) and not may_expand_vm(k, tid, pages - pages_mapped_in(k, mm, start, end)):
+    if not may_expand_vm(k, tid, flags, pages) and not may_expand_vm(k, tid, flags, pages - pages_mapped_in(k, mm, start, end)):
         if k.rule[R_MMAP_SPLITS_BEFORE_LIMITS] != 0:
             _split_at_ends(k, mm, start, end)
         return -ENOMEM

@@ -2,6 +2,7 @@
 
 from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.mm.accounting import account_vm, is_data_mapping, may_expand_vm
 from vmsim.mm.gup import populate_vma_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import next_table
@@ -26,6 +27,7 @@ from vmsim.struct.vmas import (
     V_START,
     VM_ACCESS,
     VM_ACCOUNT,
+    VM_EXEC,
     VM_GROWSDOWN,
     VM_HUGETLB,
     VM_LOCKED,
@@ -96,8 +98,14 @@ def mprotect_fixup(k, tid, v, prev, start, end, flags):
     old = vma[v, V_FLAGS]
     if flags == old:
         return v
+    pages = end - start
+    charged = 0
+    if is_data_mapping(flags) and not is_data_mapping(old) and not may_expand_vm(k, tid, flags, pages):
+        if may_expand_vm(k, tid, old, pages):
+            return -ENOMEM
     if flags & VM_WRITE != 0 and old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE) == 0:
-        if charge_commit(k, tid, end - start) != 0:
+        charged = pages
+        if charge_commit(k, tid, pages) != 0:
             return -ENOMEM
         flags |= VM_ACCOUNT
     elif flags & VM_WRITE == 0 and old & VM_ACCOUNT != 0 and k.rule[R_MPROTECT_UNCHARGES] != 0:
@@ -110,14 +118,14 @@ def mprotect_fixup(k, tid, v, prev, start, end, flags):
     else:
         if start != vma[v, V_START]:
             v = split_vma(k, mm, v, start)
-            if v < 0:
-                return v
-        if end != vma[v, V_END]:
-            upper = split_vma(k, mm, v, end)
-            if upper < 0:
-                return upper
+        if v < 0 or (end != vma[v, V_END] and split_vma(k, mm, v, end) < 0):
+            uncharge_commit(k, charged)
+            return -ENOMEM
     if old & ~flags & VM_ACCOUNT != 0:
-        uncharge_commit(k, end - start)
+        uncharge_commit(k, pages)
+    if (old ^ flags) & (VM_EXEC | VM_WRITE) != 0:
+        account_vm(k, mm, old, vma[v, V_FILE], -pages)
+        account_vm(k, mm, flags, vma[v, V_FILE], pages)
     vma[v, V_FLAGS] = flags
     change_protection(k, mm, v, start, end)
     return v

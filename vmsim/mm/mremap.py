@@ -2,8 +2,8 @@
 
 from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
-from vmsim.mm.gup import mm_populate
 from vmsim.mm.accounting import account_vm, may_expand_vm, memlock_limit
+from vmsim.mm.gup import mm_populate
 from vmsim.mm.mmap import MAP_FIXED, do_munmap, get_unmapped_area
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import next_table, pte_alloc, set_pte
@@ -23,7 +23,7 @@ from vmsim.mm.vma import (
 from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_CPU, SC_COMMITTED, SYS_MAX_MAP_COUNT
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_CPU, SYS_MAX_MAP_COUNT
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import PTE_PRESENT, PTE_SHIFT, PTE_ZERO
 from vmsim.struct.rules import (
@@ -61,7 +61,7 @@ MREMAP_FIXED = 2
 
 @compiled
 def move_page_tables(k, mm, old, new, pages):
-    """Move the entries of `pages` pages from `old` to `new`, which is empty: how many pages were gone through (all, unless memory ran out)."""
+    """Move the entries of `pages` pages from `old` to `new`, which is empty: how many pages it got through."""
     per_table = leaf_pages(k)
     vpn = old
     end = old + pages
@@ -171,7 +171,7 @@ def vma_to_resize(k, tid, v, start, old_pages, new_pages):
     if flags & VM_LOCKED != 0 and k.task[tid, T_CAPS] & CAP_IPC_LOCK == 0:
         if (k.mm[mm, MM_LOCKED_VM] + growth) & (page_limit(k) - 1) > memlock_limit(k, tid):
             return -EAGAIN
-    return 0 if may_expand_vm(k, tid, growth) else -ENOMEM
+    return 0 if may_expand_vm(k, tid, flags, growth) else -ENOMEM
 
 
 @compiled

@@ -91,7 +91,12 @@ def next_table(k, mm, vpn):
 
     Gives a page beyond every table when there is none.
     """
-    last = k.geo[G_LEVELS] - 1
+    return _next_table_of(k, mm, k.geo[G_LEVELS] - 1, vpn)
+
+
+@compiled
+def _next_table_of(k, mm, last, vpn):
+    """`next_table` for the tables of level `last`."""
     span_top = 1 << (k.geo[G_SHIFT] + k.geo[G_BITS])
     while vpn < span_top:
         node = k.mm[mm, MM_PGD]
@@ -127,14 +132,17 @@ def free_pgtables(k, mm, start, end, floor, ceiling):
 
 @compiled
 def free_all_pgtables(k, mm):
-    """Free every table below the top one; all entries are empty."""
-    last = k.geo[G_LEVELS] - 1
+    """Free every table below the top one; all entries are empty.
+
+    Level by level: an upper table may be empty already, when munmap freed what was below it or memory was out below it.
+    """
     span_top = 1 << (k.geo[G_SHIFT] + k.geo[G_BITS])
-    vpn = next_table(k, mm, 0)
-    while vpn < span_top:
-        for level in range(last, 0, -1):
+    for level in range(k.geo[G_LEVELS] - 1, 0, -1):
+        span = 1 << (k.geo[G_SHIFT + level] + k.geo[G_BITS + level])
+        vpn = _next_table_of(k, mm, level, 0)
+        while vpn < span_top:
             _free_table_at(k, mm, level, vpn)
-        vpn = next_table(k, mm, (vpn | (leaf_pages(k) - 1)) + 1)
+            vpn = _next_table_of(k, mm, level, (vpn | (span - 1)) + 1)
 
 
 @compiled

@@ -49,7 +49,7 @@ def grow_down(k, tid, v, vpn):
     grow = vma[v, V_START] - vpn
     if grow <= 0:
         return 0
-    if not may_expand_vm(k, tid, grow):
+    if not may_expand_vm(k, tid, vma[v, V_FLAGS], grow):
         return -ENOMEM
     guard = 1 if k.rule[R_STACK_GUARD_INSIDE] != 0 else 0
     limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_STACK]

@@ -1,4 +1,4 @@
-"""What /proc/PID/smaps, status, pagemap and mincore tell of an address space, as numbers in `k.shown`.   Follows fs/proc/task_mmu.c of v4.4.
+"""What /proc/PID/smaps, status, pagemap and mincore tell of an address space, as numbers in `k.shown` (fs/proc/task_mmu.c).
 
 `k.shown` begins with the numbers below.  From VW_STATE on stand VW_NVMAS VMAs of VW_COLUMNS numbers each, then VW_NRUNS runs of pages of
 the window and VW_NCACHED runs of pages of the file, each run as count << 2 | PAGE_*.

@@ -2,7 +2,7 @@
 
 from vmsim.mm.interval import index_floor, index_insert, index_remove
 from vmsim.struct.bits import bit_length
-from vmsim.struct.costs import C_VMA_CHANGE, C_VMA_CACHED_LEVEL, C_VMA_CACHED_LEVELS, C_VMA_TREE_LEVEL
+from vmsim.struct.costs import C_VMA_CACHED_LEVEL, C_VMA_CACHED_LEVELS, C_VMA_CHANGE, C_VMA_TREE_LEVEL
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_MAPCOUNT
 from vmsim.struct.jit import compiled

@@ -13,14 +13,14 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import NativeValue, lower_builtin, models, register_model, unbox
-from numba.core.imputils import lower_getattr_generic
 
 _I64 = ir.IntType(64)
 
 
-class TableType(types.Type):  # type: ignore[misc]
+class TableType(types.Type):
     """A table of so many columns of integers of so many bits."""
 
     def __init__(self, columns: int, bits: int) -> None:
@@ -29,7 +29,7 @@ class TableType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Table({columns}, int{bits})")
 
 
-class RowType(types.Type):  # type: ignore[misc]
+class RowType(types.Type):
     """A row of a table, or a table of one column."""
 
     def __init__(self, bits: int) -> None:
@@ -37,7 +37,7 @@ class RowType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Row(int{bits})")
 
 
-class StateType(types.Type):  # type: ignore[misc]
+class StateType(types.Type):
     """`k`: `fields` gives each table's type by name, in the order of their pointers."""
 
     def __init__(self, fields: dict[str, TableType | RowType]) -> None:
@@ -50,14 +50,14 @@ for _type in (TableType, RowType, StateType):
 
 
 @infer_getattr
-class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
+class _StateAttributes(AttributeTemplate):
     key = StateType
 
     def generic_resolve(self, state: StateType, name: str) -> Any:
         return state.fields.get(name)
 
 
-@lower_getattr_generic(StateType)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(StateType)
 def _get_table(context: Any, builder: Any, state: StateType, value: Any, name: str) -> Any:
     index = list(state.fields).index(name)
     block = builder.bitcast(value, cgutils.voidptr_t.as_pointer())
@@ -90,14 +90,14 @@ def _index_type(table: Any, index: Any) -> tuple[Any, Any] | None:
 
 
 @infer_global(operator.getitem)
-class _GetItem(AbstractTemplate):  # type: ignore[misc]
+class _GetItem(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         found = _index_type(args[0], args[1])
         return None if found is None else signature(found[0], args[0], found[1])
 
 
 @infer_global(operator.setitem)
-class _SetItem(AbstractTemplate):  # type: ignore[misc]
+class _SetItem(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         found = _index_type(args[0], args[1])
         if found is None or found[0] != types.int64 or not _is_integer(args[2]):
@@ -121,25 +121,25 @@ def _write(builder: Any, bits: int, address: Any, value: Any) -> None:
     builder.store(value if bits == 64 else builder.trunc(value, ir.IntType(bits)), address)
 
 
-@lower_builtin(operator.getitem, TableType, _PAIR)  # type: ignore[untyped-decorator]
+@lower_builtin(operator.getitem, TableType, _PAIR)
 def _get_cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     table, (pointer, pair) = sig.args[0], args
     row, column = cgutils.unpack_tuple(builder, pair, 2)
     return _read(builder, table.bits, _address(builder, table.columns, table.bits, pointer, row, column))
 
 
-@lower_builtin(operator.getitem, TableType, types.int64)  # type: ignore[untyped-decorator]
+@lower_builtin(operator.getitem, TableType, types.int64)
 def _get_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     table, (pointer, row) = sig.args[0], args
     return builder.bitcast(_address(builder, table.columns, table.bits, pointer, row, None), cgutils.voidptr_t)
 
 
-@lower_builtin(operator.getitem, RowType, types.int64)  # type: ignore[untyped-decorator]
+@lower_builtin(operator.getitem, RowType, types.int64)
 def _get_entry(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return _read(builder, sig.args[0].bits, _address(builder, 1, sig.args[0].bits, args[0], args[1], None))
 
 
-@lower_builtin(operator.setitem, TableType, _PAIR, types.int64)  # type: ignore[untyped-decorator]
+@lower_builtin(operator.setitem, TableType, _PAIR, types.int64)
 def _set_cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     table, (pointer, pair, value) = sig.args[0], args
     row, column = cgutils.unpack_tuple(builder, pair, 2)
@@ -147,13 +147,13 @@ def _set_cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-@lower_builtin(operator.setitem, RowType, types.int64, types.int64)  # type: ignore[untyped-decorator]
+@lower_builtin(operator.setitem, RowType, types.int64, types.int64)
 def _set_entry(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     _write(builder, sig.args[0].bits, _address(builder, 1, sig.args[0].bits, args[0], args[1], None), args[2])
     return context.get_dummy_value()
 
 
-@unbox(StateType)  # type: ignore[untyped-decorator]
+@unbox(StateType)
 def _unbox_state(typ: Any, obj: Any, c: Any) -> NativeValue:
     number = c.pyapi.object_getattr_string(obj, "address")
     address = c.pyapi.long_as_longlong(number)

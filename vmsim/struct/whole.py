@@ -16,18 +16,22 @@ from numba.core.compiler_machinery import LoweringPass, register_pass
 from numba.core.typed_passes import NativeLowering
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]
+class _Part(JITCodeLibrary):
     """The code of one inner function: never finished by itself, only linked."""
 
     def finalize(self) -> None:
         self._finalized = True
 
+    _linking_libraries: list[Any]
+
     def add_linking_library(self, library: Any) -> None:
         self._linking_libraries.append(library)
 
 
-class _Program(JITCodeLibrary):  # type: ignore[misc]
+class _Program(JITCodeLibrary):
     """The code of an entry point, with every part that it reaches."""
+
+    _linking_libraries: list[Any]
 
     def finalize(self) -> None:
         reached: dict[int, Any] = {}
@@ -43,7 +47,7 @@ class _Program(JITCodeLibrary):  # type: ignore[misc]
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _AsPart(LoweringPass):  # type: ignore[misc]
+class _AsPart(LoweringPass):
     _name = "vmsim_as_part"
 
     def __init__(self) -> None:
@@ -57,7 +61,7 @@ class _AsPart(LoweringPass):  # type: ignore[misc]
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _AsProgram(LoweringPass):  # type: ignore[misc]
+class _AsProgram(LoweringPass):
     _name = "vmsim_as_program"
 
     def __init__(self) -> None:
@@ -70,7 +74,7 @@ class _AsProgram(LoweringPass):  # type: ignore[misc]
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _Callable(LoweringPass):  # type: ignore[misc]
+class _Callable(LoweringPass):
     """Make a part known to its callers, under a function object that Python can't call."""
 
     _name = "vmsim_callable"
@@ -88,7 +92,7 @@ class _Callable(LoweringPass):  # type: ignore[misc]
         return True
 
 
-class PartCompiler(CompilerBase):  # type: ignore[misc]
+class PartCompiler(CompilerBase):
     """Pipeline of functions that only compiled code calls."""
 
     def define_pipelines(self) -> list[Any]:
@@ -99,7 +103,7 @@ class PartCompiler(CompilerBase):  # type: ignore[misc]
         return [pipeline]
 
 
-class ProgramCompiler(CompilerBase):  # type: ignore[misc]
+class ProgramCompiler(CompilerBase):
     """Pipeline of entry points."""
 
     def define_pipelines(self) -> list[Any]:

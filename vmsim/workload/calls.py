@@ -1,7 +1,7 @@
 """Dispatching a program's system calls to the kernel, as the system-call table does."""
 
-from vmsim.mm.gup import mm_populate
 from vmsim.mm.brk import sys_brk
+from vmsim.mm.gup import mm_populate
 from vmsim.mm.madvise import sys_madvise
 from vmsim.mm.mincore import sys_mincore
 from vmsim.mm.mlock import sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall

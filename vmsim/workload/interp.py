@@ -331,6 +331,8 @@ def _alu(op, a, b):
     if op == ALU_MUL:
         return a * b
     if op == ALU_DIV:
+        if b == -1:
+            return -a  # wraps for -2**63, where dividing overflows
         return a // b if b != 0 else 0
     if op == ALU_MOD:
         return a % b if b != 0 else 0

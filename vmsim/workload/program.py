@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vmsim.errors import VmsimError
+from vmsim.mm.rlimit import HARD_STAYS
 from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
 from vmsim.spec.patterns import PatternSpec
@@ -28,8 +29,8 @@ from vmsim.spec.steps import (
 from vmsim.spec.syscalls import (
     BrkStep,
     MadviseStep,
-    MlockallStep,
     Mlock2Step,
+    MlockallStep,
     MmapStep,
     MprotectStep,
     MremapStep,
@@ -41,7 +42,6 @@ from vmsim.spec.syscalls import (
 from vmsim.struct.errno import SIGBUS, SIGSEGV
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
-from vmsim.mm.rlimit import HARD_STAYS
 from vmsim.workload import instructions as ins
 
 _ALU = {

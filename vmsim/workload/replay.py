@@ -15,6 +15,7 @@ from vmsim.mm.shmem import shmem_getpage
 from vmsim.mm.task_mmu import (
     MAX_VALUES,
     VW_CODE,
+    VW_END,
     VW_MAJFLT,
     VW_MINFLT,
     VW_NVALUES,
@@ -61,7 +62,7 @@ STEP_FORK = -2  # tid of the child, which has the address space of the same numb
 STEP_EXIT = -3  # tid of the task whose state is shown then
 STEP_BEGIN = -4  # a task with an empty address space: TASK_SIZE and mmap base in pages, default VMA flags
 STEP_MAP = -5  # a VMA of it: first page, pages, flags, file, page offset
-STEP_CACHE = -6  # page offset in the file
+STEP_CACHE = -6  # first page of the file that is cached, and how many
 STEP_DROP_FILE = -7
 
 # Which window of the address space and which file the state is shown of.
@@ -126,12 +127,13 @@ def _begin(k, tid, task_size, mmap_base, flags):
 
 
 @compiled
-def _cache_page(k, pgoff):
-    pfn = shmem_getpage(k, FILE, pgoff)
-    if pfn == 0:
-        return -ENOMEM
-    k.frame[pfn, P_FLAGS] |= (pgoff + 1) << PG_CONTENT_SHIFT
-    return pfn
+def _cache_pages(k, first, count):
+    for pgoff in range(first, first + count):
+        pfn = shmem_getpage(k, FILE, pgoff)
+        if pfn == 0:
+            return -ENOMEM
+        k.frame[pfn, P_FLAGS] |= (pgoff + 1) << PG_CONTENT_SHIFT
+    return 0
 
 
 @compiled
@@ -158,7 +160,7 @@ def _special(k, tid, step, a0, a1, a2, a3, a4):
     if step == STEP_MAP:
         return mmap_region(k, tid, a0, a1, a2, a3, a4)
     if step == STEP_CACHE:
-        return _cache_page(k, a0)
+        return _cache_pages(k, a0, a1)
     _drop_file(k)
     return 0
 
@@ -167,7 +169,7 @@ def _special(k, tid, step, a0, a1, a2, a3, a4):
 def replay_step(k, tid, step, a0, a1, a2, a3, a4, a5):
     """Carry out one step (SYS_* or STEP_*) of a task and write result, faults and the state it leaves to `k.shown`.
 
-    Returns whether the step came to an end: it doesn't if it would have to sleep, which nothing in a recording does.
+    Returns the end of what it wrote: 0 if it shows nothing, -1 if it would have to sleep, which nothing in a recording does.
     """
     view = k.shown
     sc = k.sc
@@ -185,7 +187,7 @@ def replay_step(k, tid, step, a0, a1, a2, a3, a4, a5):
         view[VW_RESULT] = _special(k, tid, step, a0, a1, a2, a3, a4)
         whose = a0
         if step < STEP_EXIT or (step == STEP_FORK and view[VW_RESULT] < 0):
-            return True
+            return 0
     elif step == STEP_TOUCH:
         switch_mm(k, 0, task[T_MM])
         _touch(k, tid, a0, a1, a2, a3)
@@ -194,7 +196,7 @@ def replay_step(k, tid, step, a0, a1, a2, a3, a4, a5):
         switch_mm(k, 0, task[T_MM])
         view[VW_RESULT] = do_syscall(k, tid, step, a0, a1, a2, a3, a4, a5)
         if view[VW_RESULT] == -EWAIT:
-            return False
+            return -1
         if step == SYS_MINCORE and (view[VW_RESULT] == 0 or view[VW_RESULT] == -ENOMEM) and aligned_pages(k, a1) <= MAX_VALUES:
             view[VW_NVALUES] = show_resident(k, task[T_MM], page_of(k, a0), aligned_pages(k, a1))
     for column in range(NR_LEDGER):
@@ -202,4 +204,4 @@ def replay_step(k, tid, step, a0, a1, a2, a3, a4, a5):
     view[VW_MINFLT] = task[T_MIN_FLT] - minor
     view[VW_MAJFLT] = task[T_MAJ_FLT] - major
     show_state(k, k.task[whose, T_MM], WINDOW_START, WINDOW_PAGES, FILE, FILE_PAGES)
-    return True
+    return view[VW_END]

@@ -6,39 +6,45 @@ the other.  The scout draws the same pages from a copy of the generator, some ro
 
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.interval import index_floor, index_leaf
-from vmsim.struct.files import PAT_MODULO, PAT_PAGES, PAT_SCOUT, PAT_SCOUTED, PAT_STATE
+from vmsim.struct.files import PAT_MODULO, PAT_PAGES, PAT_POS, PAT_SCOUT, PAT_SCOUTED, PAT_STATE
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import FRAME_COLUMNS, PTE_PRESENT, PTE_SHIFT
 from vmsim.struct.vmas import INDEX_FANOUT, VMA_COLUMNS
 from vmsim.struct.ways import prefetch
 from vmsim.workload.patterns import below, xorshift64
 
-_AHEAD = 8
-_SECOND = 4  # rounds after which the first lines have come, and show which ones are next
+_AHEAD = 16
+_SECOND = 8  # rounds after which the first lines have come, and show which ones are next
+_LOW = INDEX_FANOUT - 1
+
+
+@compiled
+def _first_lines(k, mm, vpn):
+    prefetch(k.pt, leaf_slot(k, mm, vpn))
+    leaf = index_leaf(k, mm, vpn)
+    if leaf != 0:
+        prefetch(k.vchild[0], (leaf * INDEX_FANOUT + (vpn & _LOW)) >> 1)
 
 
 @compiled
 def scout_uniform(k, mm, pat, base):
     """One round of the scout of a uniform pattern over the region at page `base`; called before each draw of the pattern."""
     p = k.pattern[pat]
-    rounds = 1
     x = p[PAT_SCOUT]
+    at = p[PAT_POS] & (_AHEAD - 1)
     if x == 0:
         x = p[PAT_STATE]
-        rounds = _AHEAD
-    low = (1 << 10) - 1
-    for i in range(rounds):
-        x = xorshift64(x)
-        vpn = base + below(x, p[PAT_PAGES], p[PAT_MODULO])
-        for older in range(_AHEAD - 1, 0, -1):
-            p[PAT_SCOUTED + older] = p[PAT_SCOUTED + older - 1]
-        p[PAT_SCOUTED] = vpn
-        prefetch(k.pt, leaf_slot(k, mm, vpn))
-        leaf = index_leaf(k, mm, vpn)
-        if leaf != 0:
-            prefetch(k.vchild[0], (leaf * INDEX_FANOUT + (vpn & low)) >> 1)
+        for i in range(_AHEAD):
+            x = xorshift64(x)
+            vpn = base + below(x, p[PAT_PAGES], p[PAT_MODULO])
+            p[PAT_SCOUTED + ((at + i) & (_AHEAD - 1))] = vpn
+            _first_lines(k, mm, vpn)
+    x = xorshift64(x)
+    vpn = base + below(x, p[PAT_PAGES], p[PAT_MODULO])
+    p[PAT_SCOUTED + at] = vpn
     p[PAT_SCOUT] = x
-    vpn = p[PAT_SCOUTED + _SECOND]
+    _first_lines(k, mm, vpn)
+    vpn = p[PAT_SCOUTED + ((at + _SECOND) & (_AHEAD - 1))]
     slot = leaf_slot(k, mm, vpn)
     if slot != 0 and k.pt[slot] & PTE_PRESENT != 0:
         prefetch(k.frame[0], (k.pt[slot] >> PTE_SHIFT) * FRAME_COLUMNS)

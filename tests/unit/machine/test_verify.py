@@ -31,9 +31,9 @@ def sound() -> Kernel:
     return run(steps, image="none", files=files, ram="16 MiB").built.kernel
 
 
-def frame_of(kernel: Kernel, flags: int) -> int:
-    """The first frame with these flags."""
-    return int((kernel.frame[:, p.P_FLAGS] & flags == flags).nonzero()[0][0])
+def frame_of(kernel: Kernel, flags: int, without: int = 0) -> int:
+    """The first frame with these flags and none of the others."""
+    return int((kernel.frame[:, p.P_FLAGS] & (flags | without) == flags).nonzero()[0][0])
 
 
 def first_vma(kernel: Kernel) -> int:
@@ -84,9 +84,9 @@ def change_vmstat(index: int) -> Callable[[Kernel], None]:
     return change
 
 
-def change_flags(flags: int, toggled: int) -> Callable[[Kernel], None]:
+def change_flags(flags: int, toggled: int, without: int = 0) -> Callable[[Kernel], None]:
     def change(kernel: Kernel) -> None:
-        kernel.frame[frame_of(kernel, flags), p.P_FLAGS] ^= toggled
+        kernel.frame[frame_of(kernel, flags, without), p.P_FLAGS] ^= toggled
 
     return change
 
@@ -127,7 +127,7 @@ DAMAGE = {
     "linked back": break_a_link,
     "length": change_a_count("zone", 0, p.Z_LRU + p.LRU_ACTIVE_ANON),
     "LRU counters": change_vmstat(vs.NR_LRU_BASE + p.LRU_INACTIVE_FILE),
-    "doesn't belong there": change_flags(p.PG_ANON | p.PG_ACTIVE, p.PG_ACTIVE),
+    "doesn't belong there": change_flags(p.PG_ANON | p.PG_ACTIVE, p.PG_ACTIVE, without=p.PG_UNEVICTABLE),
     "nr_free_pages": change_vmstat(vs.NR_FREE_PAGES),
     "nr_page_table_pages": change_vmstat(vs.NR_PAGETABLE),
     "neither free nor used|page tables": change_flags(p.PG_TABLE, p.PG_TABLE),

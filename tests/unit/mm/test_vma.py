@@ -13,13 +13,14 @@ from shell import Shell
 from vma_twin import Twin
 
 from vmsim.struct.kernel import SYS_MAX_MAP_COUNT
-from vmsim.struct.vmas import MM_LOCKED_VM, MM_MAP_COUNT, MM_TOTAL_VM
+from vmsim.struct.vmas import MM_LOCKED_VM, MM_MAP_COUNT, MM_TOTAL_VM, VM_OPEN_SHIFT
 
 BASE = 0x10000  # a page far from everything else
 PAGES = 24
 PAGE = 4096
 ANON, PRIVATE, SHARED = (0x32, 0), (0x12, 1), (0x11, 1)  # MAP_FIXED and kind, whether of a file
 ENOMEM = 12
+KERNEL_FLAGS = (1 << VM_OPEN_SHIFT) - 1  # above them: which opening of the file, here always the same
 
 _where = st.tuples(st.integers(0, PAGES - 1), st.integers(1, 8)).map(lambda at: (at[0], min(at[1], PAGES - at[0])))
 _prot = st.sampled_from([0, 1, 3])
@@ -65,7 +66,10 @@ def compare(shell: Shell, twin: Twin) -> None:
     """The same VMAs, with the same pages sharing an anon_vma; the same totals."""
     names: dict[int, int] = {}
     anons: dict[int, int] = {}
-    here = [[*row[:5], names.setdefault(row[5], len(names)) if row[5] else -1] for row in shell.vmas()]
+    here = [
+        [start, end, flags & KERNEL_FLAGS, file, pgoff, names.setdefault(anon, len(names)) if anon else -1]
+        for start, end, flags, file, pgoff, anon in shell.vmas()
+    ]
     there = [
         [a.start, a.end, a.flags, a.file, a.pgoff, -1 if a.anon is None else anons.setdefault(id(a.anon), len(anons))]
         for a in twin.areas

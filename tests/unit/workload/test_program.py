@@ -49,6 +49,14 @@ def test_expressions_as_the_spec_evaluates_them(exprs: list[Expr]) -> None:
     assert {name: outcome.register(name) for name in expected} == expected
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize(("operator", "value"), [("//", -(1 << 63)), ("%", 0)])
+def test_the_one_division_that_overflows(operator: str, value: int) -> None:
+    """-2^63 by -1 wraps like all other arithmetic, compiled or not."""
+    outcome = run([{"set": {"x": f"d {operator} m"}}], vars={"d": -(1 << 63), "m": -1}, image="none", ram="16 MiB")
+    assert outcome.register("x") == value
+
+
 @pytest.mark.parametrize("operator", ["//", "%"])
 def test_division_by_zero_gives_zero(operator: str) -> None:
     """A program can't check each divisor: x // 0 and x % 0 are 0, and it goes on."""
@@ -104,9 +112,7 @@ def test_results_of_system_calls() -> None:
     assert error == -22
 
 
-@pytest.mark.parametrize(
-    ("expect", "end"), [("ok", "munmap: EINVAL"), ("any", "done"), ("EINVAL", "done"), ("ENOMEM", "munmap: EINVAL")]
-)
+@pytest.mark.parametrize(("expect", "end"), [("ok", "munmap: EINVAL"), ("any", "done"), ("EINVAL", "done"), ("ENOMEM", "munmap: EINVAL")])
 def test_expectations(expect: str, end: str) -> None:
     """ok and another errno's name end the program at the call that fails otherwise; any and the right name don't."""
     step = {"munmap": {"addr": 1, "length": PAGE, "expect": expect}}

@@ -14,8 +14,28 @@ from typing import Any, BinaryIO, NamedTuple
 from vmsim.errors import VmsimError
 
 LONGEST_LINE = 1 << 22  # bytes
+_STATE = ',"st":'
 _RUN = re.compile(r"(\d{1,9})([^\d])")
 Json = dict[str, Any]
+
+
+_scan = json.JSONDecoder().raw_decode
+
+
+class RecordedState:
+    """A state as the recording has it: compared as text, and taken apart only where the texts differ."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def parsed(self) -> Json:
+        """The state as an object. Raises ValueError or TypeError if it isn't one."""
+        state = json.loads(self.text)
+        if not isinstance(state, dict):
+            raise TypeError("a state is not an object")
+        return state
 
 
 class Step(NamedTuple):
@@ -72,13 +92,25 @@ def _records(path: Path) -> Iterator[tuple[int, Json]]:
         if line.isspace():
             continue
         try:
-            record = json.loads(line)
+            record = _parse(line.decode())
         except (ValueError, RecursionError) as error:
             what = error.msg if isinstance(error, json.JSONDecodeError) else "not text"
             raise fail(str(path), number, f"not a JSON line of a recording ({what})") from None
         if not isinstance(record, dict):
             raise fail(str(path), number, "expected a JSON object")
         yield number, record
+
+
+def _parse(text: str) -> Any:
+    """A line, whose state stays text if it comes last, as recorders write it. Raises ValueError."""
+    if '"child"' not in text:
+        call, found, state = text.rstrip().partition(_STATE)
+        if found and state.endswith("}}"):
+            record, end = _scan(call + "}")
+            if end == len(call) + 1:
+                record["st"] = RecordedState(state[:-1])
+                return record
+    return json.loads(text)
 
 
 def read_sequences(path: Path) -> Iterator[Sequence]:

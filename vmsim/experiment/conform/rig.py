@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
-
 
 from vmsim.arch.profile import geometry, get_profile
 from vmsim.arch.rules import rules_of
 from vmsim.errors import ImpossibleState, VmsimError
 from vmsim.experiment.conform.recording import runs
 from vmsim.mm.boot import add_zone, finish_boot
-from vmsim.mm.task_mmu import VW_END, VW_MAJFLT, VW_RESULT, VW_VALUES
+from vmsim.mm.task_mmu import VW_RESULT, VW_VALUES
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
@@ -55,14 +55,14 @@ class Rig:
         self._free = int(kernel.vmstat[NR_FREE_PAGES])
         self._pcache = int(kernel.sc[kn.SC_PCACHE_NEXT])
         self._alive: list[int] = []
+        self._shown: memoryview[int] = kernel.shown.data  # reading numbers this way gives Python's own ints
 
     def step(self, tid: int, step: int, a0: int = 0, a1: int = 0, a2: int = 0, a3: int = 0, a4: int = 0, a5: int = 0) -> list[int]:
         """Carry out a step; what `k.shown` holds then, up to the end of the state."""
-        if not replay_step(self.k, tid, step, a0, a1, a2, a3, a4, a5):
+        end = replay_step(self.k, tid, step, a0, a1, a2, a3, a4, a5)
+        if end < 0:
             raise ImpossibleState(f"step {step} of a replayed recording would sleep")
-        view = self.kernel.shown
-        shown: list[int] = view[: int(view[VW_END])].tolist()
-        return shown
+        return self._shown[:end].tolist()
 
     def call(self, tid: int, step: int, a0: int = 0, a1: int = 0, a2: int = 0, a3: int = 0, a4: int = 0) -> int:
         """Carry out a step of the set-up; its result. Raises ImpossibleState if it fails."""
@@ -74,14 +74,14 @@ class Rig:
 
     def values(self, count: int) -> list[int]:
         """The first numbers that the last step listed."""
-        found: list[int] = self.kernel.shown[VW_VALUES : VW_VALUES + count].tolist()
-        return found
+        return self._shown[VW_VALUES : VW_VALUES + count].tolist()
 
     def begin(self, header: Mapping[str, Any]) -> list[int]:
         """Set the machine up as a header says; the state then. Raises VmsimError, KeyError, TypeError or ValueError for a wrong one."""
         self.end()
         kernel = self.kernel
-        if header["page_size"] != PAGE_SIZE or int(header["arena"], 16) != r.WINDOW_START * PAGE_SIZE or header["arena_pages"] != r.WINDOW_PAGES:
+        window = header["page_size"], int(header["arena"], 16), header["arena_pages"]
+        if window != (PAGE_SIZE, r.WINDOW_START * PAGE_SIZE, r.WINDOW_PAGES):
             raise VmsimError("only recordings of 512 pages of 4096 bytes at 0x200000000000 can be replayed")
         rules = rules_of(str(header["kernel"]), self.switched)
         kernel.rule[: len(rules)] = rules
@@ -94,11 +94,7 @@ class Rig:
         self._limits(header)
         for vma in header["outside"]:
             self._map_outside(vma)
-        replay_step(self.k, PARENT, SYS_MPROTECT, 0, 0, 0, 0, 0, 0)
-        view = kernel.shown
-        view[VW_RESULT : VW_MAJFLT + 1] = 0
-        shown: list[int] = view[: int(view[VW_END])].tolist()
-        return shown
+        return self.step(PARENT, SYS_MPROTECT)
 
     def _settings(self, header: Mapping[str, Any]) -> None:
         sysctl = self.kernel.sysctl
@@ -127,9 +123,8 @@ class Rig:
         row[f.FI_REFS] = 2
         row[f.FI_DEVICE] = row[f.FI_PREV_POS] = -1
         row[f.FI_FAULT_AROUND] = 1
-        for pgoff, char in enumerate(runs(spec["cached"], r.FILE_PAGES)):
-            if char == "c":
-                self.call(PARENT, r.STEP_CACHE, pgoff)
+        for run in re.finditer("c+", runs(spec["cached"], r.FILE_PAGES)):
+            self.call(PARENT, r.STEP_CACHE, run.start(), run.end() - run.start())
 
     def _limits(self, header: Mapping[str, Any]) -> None:
         row = self.kernel.rlim[PARENT]

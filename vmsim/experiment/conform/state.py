@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+from vmsim.experiment.conform.recording import Json, RecordedState
 from vmsim.mm.task_mmu import (
     PSS_SHIFT,
     VW_COLUMNS,
@@ -23,7 +25,8 @@ from vmsim.workload.replay import FILE, WINDOW_START
 _MNEMONICS = (
     (v.VM_GROWSDOWN, "gd"), (v.VM_PFNMAP, "pf"), (v.VM_LOCKED, "lo"), (v.VM_IO, "io"), (v.VM_SEQ_READ, "sr"), (v.VM_RAND_READ, "rr"),
     (v.VM_DONTCOPY, "dc"), (v.VM_DONTEXPAND, "de"), (v.VM_LOCKONFAULT, "lf"), (v.VM_ACCOUNT, "ac"), (v.VM_NORESERVE, "nr"),
-    (v.VM_HUGETLB, "ht"), (v.VM_DONTDUMP, "dd"), (v.VM_MIXEDMAP, "mm"), (v.VM_HUGEPAGE, "hg"), (v.VM_NOHUGEPAGE, "nh"), (v.VM_MERGEABLE, "mg"),
+    (v.VM_HUGETLB, "ht"), (v.VM_DONTDUMP, "dd"), (v.VM_MIXEDMAP, "mm"), (v.VM_HUGEPAGE, "hg"), (v.VM_NOHUGEPAGE, "nh"),
+    (v.VM_MERGEABLE, "mg"),
 )  # fmt: skip
 _PAGE_CHARS = ".ZAF"
 _PGOFF_MASK = (1 << 52) - 1  # the file shows offsets in bytes, as 64-bit numbers
@@ -45,12 +48,9 @@ class StateText:
     def __init__(self, lockonfault: str, zero_page_known: bool) -> None:
         self._lockonfault = lockonfault
         self._flags: dict[int, tuple[str, str]] = {}
+        self._vma_texts: dict[tuple[int, ...], str] = {}
         self._objects: dict[int, str] = {}
         self._page_chars = _PAGE_CHARS if zero_page_known else _PAGE_CHARS.replace("Z", "A")
-
-    def restart(self) -> None:
-        """A new sequence: no shared object has been seen."""
-        self._objects.clear()
 
     def _flag_text(self, flags: int) -> tuple[str, str]:
         found = self._flags.get(flags)
@@ -67,19 +67,34 @@ class StateText:
 
     def vmas(self, view: list[int]) -> list[Vma]:
         """The VMAs of the window as a recording lists them."""
-        shown: list[Vma] = []
         end = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
-        for at in range(VW_STATE, end, VW_COLUMNS):
-            start, pages, flags, file, serial, pgoff, rss, anon, pss = view[at : at + VW_COLUMNS]
-            perms, text = self._flag_text(flags)
-            if file == 0:
-                name, pgoff = "anon", 0
-            else:
-                name = "file" if file == FILE else self._object(serial)
-                pgoff &= _PGOFF_MASK
-            locked = pss >> (10 + PSS_SHIFT) if flags & v.VM_LOCKED else 0
-            shown.append([start - WINDOW_START, pages, perms, name, pgoff, rss, anon, locked, text])
-        return shown
+        return [self._vma(view[at : at + VW_COLUMNS]) for at in range(VW_STATE, end, VW_COLUMNS)]
+
+    def _vma(self, numbers: list[int]) -> Vma:
+        start, pages, flags, file, serial, pgoff, rss, anon, pss = numbers
+        perms, text = self._flag_text(flags)
+        if file == 0:
+            name, pgoff = "anon", 0
+        else:
+            name = "file" if file == FILE else self._object(serial)
+            pgoff &= _PGOFF_MASK
+        locked = pss >> (10 + PSS_SHIFT) if flags & v.VM_LOCKED else 0
+        return [start - WINDOW_START, pages, perms, name, pgoff, rss, anon, locked, text]
+
+    def _vma_text(self, numbers: tuple[int, ...]) -> str:
+        text = self._vma_texts.get(numbers)
+        if text is None:
+            text = self._vma_texts[numbers] = json.dumps(self._vma(list(numbers)), separators=(",", ":"))
+        return text
+
+    def text(self, view: list[int]) -> str:
+        """The whole state as recorders write it."""
+        end = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
+        vmas = ",".join([self._vma_text(tuple(view[at : at + VW_COLUMNS])) for at in range(VW_STATE, end, VW_COLUMNS)])
+        return (
+            f'{{"vmas":[{vmas}],"vsz":{view[VW_VSZ]},"lck":{view[VW_LCK]},"out":{view[VW_OUT]},'
+            f'"pages":"{self.pages(view)}","pc":"{self.cached(view)}"}}'
+        )
 
     def pages(self, view: list[int]) -> str:
         """The window's pages, run by run."""
@@ -92,7 +107,7 @@ class StateText:
         at = VW_STATE + view[VW_NVMAS] * VW_COLUMNS + view[VW_NRUNS]
         return "".join([f"{run >> 2}{'.c'[run & 3]}" for run in view[at : at + view[VW_NCACHED]]])
 
-    def state(self, view: list[int]) -> dict[str, Any]:
+    def state(self, view: list[int]) -> Json:
         """The whole state."""
         return {
             "vmas": self.vmas(view), "vsz": view[VW_VSZ], "lck": view[VW_LCK], "out": view[VW_OUT],
@@ -138,8 +153,12 @@ def vmas_agree(expected: list[Vma], simulated: list[Vma]) -> bool:
 Difference = tuple[str, Any, Any]
 
 
-def state_differences(expected: dict[str, Any], view: list[int], text: StateText) -> list[Difference]:
+def state_differences(expected: Json | RecordedState, view: list[int], text: StateText) -> list[Difference]:
     """What a recorded state and the simulated one differ in: name, recorded and simulated value."""
+    if isinstance(expected, RecordedState):
+        if expected.text == text.text(view):
+            return []
+        expected = expected.parsed()
     found: list[Difference] = []
     vmas = text.vmas(view)
     if not vmas_agree(expected["vmas"], vmas):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vmsim.errors import VmsimError
 from vmsim.experiment.record import RunResult
@@ -81,6 +81,8 @@ def _finish(axes: Axes, title: str) -> None:
         FuncFormatter(lambda ns, _: format_duration(ns).replace("us", "µs")),
         within_decade=(1, 3) if high < 50 * low else (1,),
     )
+    if high < 8 * low:  # hardly a power of ten in sight
+        axes.xaxis.set_major_locator(MaxNLocator(3))
     log_ticks(axes.yaxis, FuncFormatter(lambda share, _: f"{100 * share:.10f}".rstrip("0").rstrip(".") + " %"))
     axes.set_xlabel("latency (logarithmic)")
 
