@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from vmsim.experiment.conform.recording import Json, RecordedState
@@ -49,6 +49,7 @@ class StateText:
         self._lockonfault = lockonfault
         self._flags: dict[int, tuple[str, str]] = {}
         self._vma_texts: dict[tuple[int, ...], str] = {}
+        self._run_texts: dict[str, dict[tuple[int, ...], str]] = defaultdict(dict)
         self._objects: dict[int, str] = {}
         self._page_chars = _PAGE_CHARS if zero_page_known else _PAGE_CHARS.replace("Z", "A")
 
@@ -70,7 +71,7 @@ class StateText:
         end = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
         return [self._vma(view[at : at + VW_COLUMNS]) for at in range(VW_STATE, end, VW_COLUMNS)]
 
-    def _vma(self, numbers: list[int]) -> Vma:
+    def _vma(self, numbers: Iterable[int]) -> Vma:
         start, pages, flags, file, serial, pgoff, rss, anon, pss = numbers
         perms, text = self._flag_text(flags)
         if file == 0:
@@ -84,7 +85,9 @@ class StateText:
     def _vma_text(self, numbers: tuple[int, ...]) -> str:
         text = self._vma_texts.get(numbers)
         if text is None:
-            text = self._vma_texts[numbers] = json.dumps(self._vma(list(numbers)), separators=(",", ":"))
+            start, pages, perms, name, pgoff, rss, anon, locked, flags = self._vma(numbers)
+            text = f'[{start},{pages},"{perms}","{name}",{pgoff},{rss},{anon},{locked},"{flags}"]'
+            self._vma_texts[numbers] = text
         return text
 
     def text(self, view: list[int]) -> str:
@@ -99,13 +102,19 @@ class StateText:
     def pages(self, view: list[int]) -> str:
         """The window's pages, run by run."""
         at = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
-        chars = self._page_chars
-        return "".join([f"{run >> 2}{chars[run & 3]}" for run in view[at : at + view[VW_NRUNS]]])
+        return self._runs(tuple(view[at : at + view[VW_NRUNS]]), self._page_chars)
 
     def cached(self, view: list[int]) -> str:
         """The file's cached pages, run by run."""
         at = VW_STATE + view[VW_NVMAS] * VW_COLUMNS + view[VW_NRUNS]
-        return "".join([f"{run >> 2}{'.c'[run & 3]}" for run in view[at : at + view[VW_NCACHED]]])
+        return self._runs(tuple(view[at : at + view[VW_NCACHED]]), ".c")
+
+    def _runs(self, runs: tuple[int, ...], chars: str) -> str:
+        known = self._run_texts[chars]
+        text = known.get(runs)
+        if text is None:
+            text = known[runs] = "".join([f"{run >> 2}{chars[run & 3]}" for run in runs])
+        return text
 
     def state(self, view: list[int]) -> Json:
         """The whole state."""
