@@ -323,7 +323,8 @@ def test_python_m_vmsim_is_quick_and_ends_as_it_should(tmp_path: Path) -> None:
 
 def test_a_defect_is_one_line_and_a_traceback_only_on_request(results: Path) -> None:
     sabotage = {"MPLCONFIGDIR": "/dev/null/x", "PYTHONWARNINGS": "ignore"}
-    code = "import sys, vmsim.experiment.store as s\ns.load_results = lambda d: 1 / 0\nfrom vmsim.cli import main\nsys.exit(main(['table', 'x']))"
+    code = "import sys, vmsim.experiment.store as s\ns.load_results = lambda d: 1 / 0\n"
+    code += "from vmsim.cli import main\nsys.exit(main(['table', 'x']))"
     for wanted in ("", "1"):
         env = {**os.environ, **sabotage, "PYTHONPATH": str(ROOT), "VMSIM_TRACEBACK": wanted}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)

@@ -39,7 +39,8 @@ def run_text(run: RunResult) -> str:
     counted = [(label, phase.counters) for label, phase in phases_of(run).items()]
     text = [
         f"{run.row_id}: {run.row_name}",
-        f"seed {run.seed_index} of base {run.seed}: {run.stopped_by or run.status}, simulated {format_duration(run.sim_ns)} in {run.wall_s:.2f} s",
+        f"seed {run.seed_index} of base {run.seed}: {run.stopped_by or run.status}, "
+        f"simulated {format_duration(run.sim_ns)} in {run.wall_s:.2f} s",
         f"result {run.result_hash}",
         "",
         *_matrix("time in ms", owners, lambda ns: f"{ns / NS_PER_MS:,.6f}", total=True),
