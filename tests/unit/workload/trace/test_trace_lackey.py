@@ -143,6 +143,7 @@ def test_a_line_without_an_end_is_bounded(write: Write, made: Made) -> None:
     assert (summary.first_bad.number, summary.stopped, summary.accesses) == (102, True, 100)
 
 
+@pytest.mark.slow_without_jit
 def test_memory_does_not_grow_with_the_trace(write: Write, made: Made) -> None:
     text = made["lackey"](50_000)
     peaks = []
