@@ -63,29 +63,11 @@ from vmsim.struct.tasks import (
 )
 from vmsim.struct.vmas import MM_TEXT, V_FLAGS, V_START, VM_EXEC
 from vmsim.workload.calls import do_syscall
+from vmsim.workload.control import op_control, operand
 from vmsim.workload.instructions import (
-    ALU_ADD,
-    ALU_AND,
-    ALU_DIV,
-    ALU_EQ,
-    ALU_GE,
-    ALU_GT,
-    ALU_LE,
-    ALU_LT,
-    ALU_MAX,
-    ALU_MIN,
-    ALU_MOD,
-    ALU_MUL,
-    ALU_NE,
-    ALU_OR,
-    ALU_SHL,
-    ALU_SHR,
-    ALU_SUB,
-    ALU_XOR,
     CODE_ARG,
     CODE_DEST,
     CODE_EXPECT,
-    CODE_MASK,
     CODE_OP,
     EXPECT_OK,
     OP_ACCESS,
@@ -119,12 +101,6 @@ def elapsed_ns(k):
     for column in range(NR_CPU_WORK):
         total += k.led[column]
     return total
-
-
-@compiled
-def _operand(k, tid, pc, i):
-    value = k.code[pc, CODE_ARG + i]
-    return k.reg[tid, value] if (k.code[pc, CODE_MASK] >> i) & 1 != 0 else value
 
 
 @compiled
@@ -204,10 +180,10 @@ def _op_access(k, tid, pc):
     task = k.task[tid]
     shift = k.geo[G_PAGE_SHIFT]
     if task[T_ACC_LEFT] < 0:
-        task[T_ACC_LEFT] = _operand(k, tid, pc, 2)
+        task[T_ACC_LEFT] = operand(k, tid, pc, 2)
         task[T_BUF_POS] = 0
         task[T_BUF_LEN] = 0
-    work_ns = _operand(k, tid, pc, 3)
+    work_ns = operand(k, tid, pc, 3)
     while True:
         if task[T_BUF_POS] < task[T_BUF_LEN]:
             reason = _run_burst(k, tid, work_ns)
@@ -218,7 +194,7 @@ def _op_access(k, tid, pc):
             task[T_PC] = pc + 1
             return GO_ON
         count = min(task[T_ACC_LEFT], _BURST)
-        base = (_operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
+        base = (operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
         draw_accesses(k, k.code[pc, CODE_ARG], base, k.abuf[tid], 0, count)
         task[T_ACC_LEFT] -= count
         task[T_BUF_POS] = 0
@@ -230,11 +206,11 @@ def _op_touch(k, tid, pc):
     task = k.task[tid]
     if task[T_ACC_LEFT] != _TOUCH_BEGUN:
         shift = k.geo[G_PAGE_SHIFT]
-        vpn = (_operand(k, tid, pc, 0) >> shift) & ((1 << (64 - shift)) - 1)
-        k.abuf[tid, _TOUCH_SLOT] = vpn << 1 | _operand(k, tid, pc, 1)
+        vpn = (operand(k, tid, pc, 0) >> shift) & ((1 << (64 - shift)) - 1)
+        k.abuf[tid, _TOUCH_SLOT] = vpn << 1 | operand(k, tid, pc, 1)
         task[T_BUF_POS] = _TOUCH_SLOT
         task[T_BUF_LEN] = _TOUCH_SLOT + 1
-    reason = _run_burst(k, tid, _operand(k, tid, pc, 2))
+    reason = _run_burst(k, tid, operand(k, tid, pc, 2))
     if task[T_PC] != pc:
         return reason
     task[T_ACC_LEFT] = -1
@@ -248,7 +224,7 @@ def _op_touch(k, tid, pc):
 @compiled
 def _op_draw(k, tid, pc):
     shift = k.geo[G_PAGE_SHIFT]
-    base = (_operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
+    base = (operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
     pat = k.code[pc, CODE_ARG]
     if k.pattern[pat, PAT_TYPE] == PATTERN_UNIFORM:
         scout_uniform(k, k.task[tid, T_MM], pat, base)
@@ -272,10 +248,10 @@ def _text_gone(k, tid):
 def _op_syscall(k, tid, pc):
     task = k.task[tid]
     nr = k.code[pc, CODE_ARG]
-    a0 = _operand(k, tid, pc, 1)
-    a1 = _operand(k, tid, pc, 2)
+    a0 = operand(k, tid, pc, 1)
+    a1 = operand(k, tid, pc, 2)
     result = do_syscall(
-        k, tid, nr, a0, a1, _operand(k, tid, pc, 3), _operand(k, tid, pc, 4), _operand(k, tid, pc, 5), _operand(k, tid, pc, 6)
+        k, tid, nr, a0, a1, operand(k, tid, pc, 3), operand(k, tid, pc, 4), operand(k, tid, pc, 5), operand(k, tid, pc, 6)
     )
     if result == -EWAIT:
         return SLICE_BLOCKED
@@ -302,7 +278,7 @@ def _op_syscall(k, tid, pc):
 def _op_compute(k, tid, pc):
     """User work of a given length, cut where the slice ends."""
     task = k.task[tid]
-    left = task[T_STAGE_ARG] if task[T_STAGE] == 1 else _operand(k, tid, pc, 0)
+    left = task[T_STAGE_ARG] if task[T_STAGE] == 1 else operand(k, tid, pc, 0)
     now = min(left, max(0, k.sc[SC_DEADLINE] - elapsed_ns(k)))
     k.led[L_USER] += now
     if now < left:
@@ -318,81 +294,8 @@ def _op_compute(k, tid, pc):
 def _op_sleep(k, tid, pc):
     k.task[tid, T_PC] = pc + 1
     k.task[tid, T_WAIT] = WAIT_TIMER
-    k.task[tid, T_WAIT_ARG] = max(0, _operand(k, tid, pc, 0))
+    k.task[tid, T_WAIT_ARG] = max(0, operand(k, tid, pc, 0))
     return SLICE_BLOCKED
-
-
-@compiled
-def _alu(op, a, b):
-    if op == ALU_ADD:
-        return a + b
-    if op == ALU_SUB:
-        return a - b
-    if op == ALU_MUL:
-        return a * b
-    if op == ALU_DIV:
-        if b == -1:
-            return -a  # wraps for -2**63, where dividing overflows
-        return a // b if b != 0 else 0
-    if op == ALU_MOD:
-        return a % b if b != 0 else 0
-    if op == ALU_AND:
-        return a & b
-    if op == ALU_OR:
-        return a | b
-    if op == ALU_XOR:
-        return a ^ b
-    if op == ALU_SHL:
-        return a << (b & 63)
-    if op == ALU_SHR:
-        return a >> (b & 63)
-    if op == ALU_MIN:
-        return min(a, b)
-    if op == ALU_MAX:
-        return max(a, b)
-    return _compare(op, a, b)
-
-
-@compiled
-def _compare(op, a, b):
-    if op == ALU_LT:
-        return 1 if a < b else 0
-    if op == ALU_LE:
-        return 1 if a <= b else 0
-    if op == ALU_EQ:
-        return 1 if a == b else 0
-    if op == ALU_NE:
-        return 1 if a != b else 0
-    if op == ALU_GT:
-        return 1 if a > b else 0
-    if op == ALU_GE:
-        return 1 if a >= b else 0
-    return 0
-
-
-@compiled
-def _op_control(k, tid, pc, op):
-    """Instructions that cost no time: arithmetic, jumps, handlers, marks."""
-    task = k.task[tid]
-    following = pc + 1
-    if op == OP_ALU:
-        value = _alu(k.code[pc, CODE_ARG], _operand(k, tid, pc, 1), _operand(k, tid, pc, 2))
-        k.reg[tid, k.code[pc, CODE_DEST]] = value
-    elif op == OP_JUMP:
-        following = k.code[pc, CODE_ARG]
-    elif op == OP_JUMP_ZERO:
-        if _operand(k, tid, pc, 0) == 0:
-            following = k.code[pc, CODE_ARG + 1]
-    elif op == OP_COUNT_DOWN:
-        register = k.code[pc, CODE_ARG]
-        k.reg[tid, register] -= 1
-        if k.reg[tid, register] > 0:
-            following = k.code[pc, CODE_ARG + 1]
-    elif op == OP_HANDLER:
-        segv = k.code[pc, CODE_ARG] == SIGSEGV
-        task[T_SEGV_PC if segv else T_BUS_PC] = k.code[pc, CODE_ARG + 1]
-        task[T_SEGV_REG if segv else T_BUS_REG] = k.code[pc, CODE_ARG + 2]
-    task[T_PC] = following
 
 
 @compiled
@@ -423,7 +326,7 @@ def _run_program(k, tid):
             k.task[tid, T_PC] = pc + 1
             return SLICE_PHASE
         elif op == OP_ALU or op == OP_JUMP or op == OP_JUMP_ZERO or op == OP_COUNT_DOWN or op == OP_HANDLER:
-            _op_control(k, tid, pc, op)
+            op_control(k, tid, pc, op)
             if k.task[tid, T_PC] > pc:
                 continue
         else:
