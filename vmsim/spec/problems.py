@@ -26,7 +26,7 @@ _TAG_TYPES = frozenset({"union_tag_invalid", "union_tag_not_found"})
 
 def problems_of(error: ValidationError, root: Node, data: Any, reading: Reading) -> list[Problem]:
     """The problems of one validation of `data`, made from the tree `root`; without those that follow from others."""
-    errors = error.errors(include_url=False)
+    errors = [details for details in error.errors(include_url=False) if details["type"] != "default_factory_not_called"]
     unknown: dict[Path, list[str]] = {}
     for details in errors:
         if details["type"] == "extra_forbidden":
