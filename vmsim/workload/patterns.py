@@ -101,6 +101,15 @@ def draw_accesses(k, pat, base, out, first, count):
     modulo = p[PAT_MODULO]
     write_u53 = p[PAT_WRITE_U53]
     hashing = p[PAT_HASH_ON]
+    plain = kind == PATTERN_UNIFORM and modulo + hashing == 0 and pages < 1 << 31
+    if plain and (write_u53 == 0 or write_u53 == ONE_U53):
+        write = 1 if write_u53 == ONE_U53 else 0
+        for i in range(count):
+            x = xorshift64(x)
+            out[first + i] = (base + ((((x >> 32) & _LOW32) * pages) >> 32)) << 1 | write
+        p[PAT_STATE] = x
+        p[PAT_POS] = pos + count
+        return
     for i in range(count):
         write = 1 if write_u53 == ONE_U53 else 0
         if kind == PATTERN_UNIFORM:
