@@ -32,6 +32,7 @@ from vmsim.struct.pages import (
 )
 from vmsim.struct.tasks import (
     FAULT_LOCKING,
+    FAULT_REREAD,
     FAULT_SUBMITTED,
     FAULT_TRIED,
     T_FAULT_MAJOR,
@@ -150,11 +151,11 @@ def file_page(k, tid, v, vpn):
 @compiled
 def _reread(k, tid, file, pgoff, pfn):
     """A page whose read failed: one more synchronous read, then SIGBUS."""
-    if k.frame[pfn, P_FLAGS] & PG_ERROR != 0 and k.task[tid, T_FAULT_TRIED] >= 2:
+    if k.frame[pfn, P_FLAGS] & PG_ERROR != 0 and k.task[tid, T_FAULT_TRIED] == FAULT_REREAD:
         k.frame[pfn, P_FLAGS] &= ~PG_ERROR
         k.file[file, FI_RA_PAGES] //= 4  # shrink_readahead_size_eio
         return -EVENT_SIGBUS
-    k.task[tid, T_FAULT_TRIED] = 2
+    k.task[tid, T_FAULT_TRIED] = FAULT_REREAD
     submit_read(k, tid, file, pgoff, 1, -1, 0)
     wait_for_page(k, tid, pfn)
     return -EVENT_WAIT

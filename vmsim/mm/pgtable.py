@@ -1,6 +1,6 @@
 """Allocating and freeing page tables, and entries in them.   Follows mm/memory.c (pte_alloc, free_pgtables) of v4.4."""
 
-from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, leaf_slot, leaf_table, table_index
+from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, table_index
 from vmsim.mm.page_alloc import alloc_page, free_page
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT, SC_PT_FREE, SC_PT_NEXT
@@ -165,16 +165,3 @@ def _free_table_at(k, mm, level, vpn):
         k.mm[mm, MM_NR_PTES] -= 1
     elif level + 1 == last:
         k.mm[mm, MM_NR_PMDS] -= 1
-
-
-@compiled
-def pte_of(k, mm, vpn):
-    """The entry of a page, 0 if it or its table is absent."""
-    slot = leaf_slot(k, mm, vpn)
-    return k.pt[slot] if slot != 0 else 0
-
-
-@compiled
-def has_table(k, mm, vpn):
-    """Whether the last-level table that covers a page is there."""
-    return leaf_table(k, mm, vpn) != 0

@@ -33,7 +33,6 @@ SC_VMA_NEXT = 0  # first VMA row never used
 SC_VMA_FREE = 1  # head of the free rows, linked by V_NEXT
 SC_INDEX_NEXT = 2
 SC_INDEX_FREE = 3
-SC_MM_NEXT = 4
 SC_ANON_VMA_NEXT = 5
 SC_PT_NEXT = 6  # first slot of `pt` never used
 SC_CHAIN_NEXT = 7
@@ -48,7 +47,6 @@ SC_NOW = 15  # simulated time at the slice's start
 SC_FAULT_VPN = 16  # the access that the MMU could not complete
 SC_FAULT_WRITE = 17
 SC_COMMITTED = 18  # vm_committed_as, pages
-SC_BIO_PAGES_NEXT = 19
 SC_FILE_NEXT = 20
 SC_PCACHE_NEXT = 21
 SC_INDEX_DEPTH = 22  # levels of the VMA index
@@ -59,7 +57,6 @@ SC_DEADLINE = 33  # CPU time that the slice may use, ns
 SC_PHASE_MARK = 34
 SC_ASID_NEXT = 35
 SC_NR_TASKS = 36
-SC_ANON_VMA_FREE = 37
 SC_SLOW_SUBMIT = 39  # a device may finish a request before the CPU has done submitting it
 SC_USER_FAULT = 40  # the fault in progress is a program's, not made on its behalf
 SC_PAGEVEC = 38  # pages that wait in some CPU's pagevec, as far as a drain would notice
@@ -111,8 +108,8 @@ TABLES: dict[str, tuple[int, int]] = {
     "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
     "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),
     "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0), "rule": (64, 0),
-    "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "tlb_victim": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
-    "pwc_victim": (64, PWC_COLUMNS), "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
+    "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
+    "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
 }  # fmt: skip
 
 
@@ -191,9 +188,7 @@ class Kernel:
     rule: NDArray[np.int64]
     geo: NDArray[np.int64]
     tlb_tag: NDArray[np.int64]
-    tlb_victim: NDArray[np.int64]
     pwc_tag: NDArray[np.int64]
-    pwc_victim: NDArray[np.int64]
     tlb_stat: NDArray[np.int64]
     hist: NDArray[np.int64]
     sc: NDArray[np.int64]
@@ -218,7 +213,7 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         "file": 4096, "pcache": pcache + (1 << 22), "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
-        "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "tlb_victim": cpus, "pwc_tag": cpus, "pwc_victim": cpus, "tlb_stat": cpus,
+        "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
         "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
     }  # fmt: skip
     return rows
