@@ -131,7 +131,7 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
         row = kernel.file[number]
         row[f.FI_SIZE] = spec.size if spec else pages * machine.page_size
         row[f.FI_CACHE] = kernel.sc[kn.SC_PCACHE_NEXT]
-        row[f.FI_CAPACITY] = pages
+        row[f.FI_CAPACITY] = row[f.FI_LINEAR] = pages
         row[f.FI_REFS] = 1
         row[f.FI_PREV_POS] = -1
         row[f.FI_FAULT_AROUND] = 1
@@ -146,7 +146,7 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
             row[f.FI_BLOCK] = next_block[device]
             next_block[device] += pages
             read_ahead = machine.devices[device].read_ahead if spec.read_ahead is None else spec.read_ahead
-            row[f.FI_RA_PAGES] = read_ahead // machine.page_size
+            row[f.FI_RA_PAGES] = row[f.FI_BDI_RA] = read_ahead // machine.page_size
         cached = spec.cached_pages(machine.page_size) if spec else pages
         if fill_page_cache(kernel.k, number, cached) < cached:
             what = name.strip()

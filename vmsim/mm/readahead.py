@@ -1,71 +1,29 @@
 """Read-ahead: which pages a miss reads, and submitting the reads.   Follows mm/readahead.c and filemap.c of v4.4 (E.2, E.3)."""
 
+from vmsim.mm.bio import READ_AHEAD, READ_WAITED, submit_run
 from vmsim.mm.page_alloc import alloc_page
 from vmsim.mm.pagecache import add_to_page_cache
 from vmsim.mm.swap import lru_cache_add
 from vmsim.struct.bits import bit_length
-from vmsim.struct.costs import C_IO_SUBMIT
 from vmsim.struct.files import (
-    B_ASYNC,
-    B_BLOCK,
-    B_DEVICE,
-    B_FILE,
-    B_INDEX,
-    B_PAGES,
-    B_STATE,
-    B_TASK,
-    B_WRITE,
-    BIO_FREE,
-    BIO_NEW,
-    FI_BLOCK,
+    FI_BDI_RA,
     FI_CACHE,
     FI_CAPACITY,
-    FI_DEVICE,
     FI_MMAP_MISS,
     FI_PREV_POS,
     FI_RA_ASYNC,
     FI_RA_PAGES,
     FI_RA_SIZE,
     FI_RA_START,
+    FI_RANDOM,
     FI_SIZE,
 )
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, NR_BIOS, SC_BIO_NEXT, SC_NR_NEW_BIOS
-from vmsim.struct.ledger import L_IO
-from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_READAHEAD
+from vmsim.struct.kernel import G_PAGE_SHIFT
+from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_READAHEAD, PG_WRITEBACK
 from vmsim.struct.vmas import V_FLAGS, VM_RAND_READ, VM_SEQ_READ
-from vmsim.struct.vmstat import PGPGIN
 
 MMAP_LOTSAMISS = 100
-
-
-@compiled
-def bio_alloc(k):
-    """A free request row; the table is larger than all that devices' queues and waiting tasks can hold."""
-    bio = k.sc[SC_BIO_NEXT]
-    while k.bio[bio, B_STATE] != BIO_FREE:
-        bio += 1
-        if bio == NR_BIOS:
-            bio = 0
-    k.sc[SC_BIO_NEXT] = bio + 1 if bio + 1 < NR_BIOS else 0
-    return bio
-
-
-@compiled
-def _submit_bio(k, tid, file, pgoff, pages, waits):
-    bio = bio_alloc(k)
-    k.bio[bio, B_STATE] = BIO_NEW
-    k.bio[bio, B_DEVICE] = k.file[file, FI_DEVICE]
-    k.bio[bio, B_WRITE] = 0
-    k.bio[bio, B_BLOCK] = k.file[file, FI_BLOCK] + pgoff
-    k.bio[bio, B_PAGES] = pages
-    k.bio[bio, B_FILE] = file
-    k.bio[bio, B_INDEX] = pgoff
-    k.bio[bio, B_ASYNC] = 0 if waits != 0 else 1
-    k.bio[bio, B_TASK] = tid
-    k.sc[SC_NR_NEW_BIOS] += 1
-    k.led[L_IO] += k.cost[C_IO_SUBMIT]
-    k.vmstat[PGPGIN] += pages << (k.geo[G_PAGE_SHIFT] - 10)
 
 
 @compiled
@@ -98,7 +56,7 @@ def submit_read(k, tid, file, pgoff, count, marker, force):
             run += 1
             read += 1
         elif run > 0:
-            _submit_bio(k, tid, file, i - run, run, 1 - force)
+            submit_run(k, tid, file, i - run, run, READ_AHEAD if force != 0 else READ_WAITED)
             run = 0
         if i >= end:
             break
@@ -143,7 +101,7 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
     limit = f[file, FI_RA_PAGES]
     start = f[file, FI_RA_START]
     size = f[file, FI_RA_SIZE]
-    previous = f[file, FI_PREV_POS]
+    previous = f[file, FI_PREV_POS] >> k.geo[G_PAGE_SHIFT]
     if offset != 0 and (offset == start + size - f[file, FI_RA_ASYNC] or offset == start + size):
         start += size
         size = next_window(size, limit)
@@ -156,7 +114,7 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
             return 0
         size = next_window(start - offset + request, limit)
         ahead = size
-    elif offset == 0 or request > limit or offset - previous <= 1 and offset - previous >= 0:
+    elif offset == 0 or request > limit or previous >= 0 and 0 <= offset - previous <= 1:
         start = offset
         size = init_window(request, limit)
         ahead = size - request if size > request else size
@@ -214,7 +172,26 @@ def do_async_mmap_readahead(k, tid, v, file, pfn, offset):
 @compiled
 def page_cache_async_readahead(k, tid, file, pfn, offset, request):
     """The marker page was used: read the next window while the program works on this one."""
-    if k.file[file, FI_RA_PAGES] == 0:
+    if k.file[file, FI_RA_PAGES] == 0 or k.frame[pfn, P_FLAGS] & PG_WRITEBACK != 0:
         return
     k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
     ondemand_readahead(k, tid, file, offset, request, 1)
+
+
+@compiled
+def page_cache_sync_readahead(k, tid, file, offset, request):
+    """read(2) needs a page that isn't cached: a window as the accesses so far suggest, or what is asked for (FMODE_RANDOM)."""
+    if k.file[file, FI_RA_PAGES] == 0:
+        return
+    if k.file[file, FI_RANDOM] != 0:
+        force_page_cache_readahead(k, tid, file, offset, request, 0)
+    else:
+        ondemand_readahead(k, tid, file, offset, request, 0)
+
+
+@compiled
+def force_page_cache_readahead(k, tid, file, offset, pages, ahead):
+    """Read so many pages, but no more than the device's window (4.4), whatever the accesses look like; `ahead`: nobody waits."""
+    count = min(pages, k.file[file, FI_BDI_RA])
+    if count > 0:
+        submit_read(k, tid, file, offset, count, -1, ahead)

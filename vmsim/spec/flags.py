@@ -70,6 +70,21 @@ MADV_COLLAPSE = 25  # from 6.1
 MADV_HWPOISON = 100
 MADV_SOFT_OFFLINE = 101
 
+FADV_NORMAL = 0  # include/uapi/linux/fadvise.h
+FADV_RANDOM = 1
+FADV_SEQUENTIAL = 2
+FADV_WILLNEED = 3
+FADV_DONTNEED = 4
+FADV_NOREUSE = 5
+
+SEEK_SET = 0
+SEEK_CUR = 1
+SEEK_END = 2
+
+SYNC_FILE_RANGE_WAIT_BEFORE = 1  # include/uapi/linux/fs.h
+SYNC_FILE_RANGE_WRITE = 2
+SYNC_FILE_RANGE_WAIT_AFTER = 4
+
 MS_ASYNC = 1
 MS_INVALIDATE = 2
 MS_SYNC = 4
@@ -140,7 +155,7 @@ class FlagTable:
         return mask if left else tuple(sorted(found, key=self.values.__getitem__))
 
 
-_PREFIXES = ("PROT_", "MAP_", "MLOCK_", "MCL_", "MADV_", "MS_", "MREMAP_")
+_PREFIXES = ("PROT_", "MAP_", "MLOCK_", "MCL_", "MADV_", "MS_", "MREMAP_", "FADV_", "SEEK_", "SYNC_FILE_RANGE_")
 
 
 def _table(prefix: str, *, combine: bool = True) -> FlagTable:
@@ -175,3 +190,6 @@ MCL = _table("MCL_")
 MADV = _table("MADV_", combine=False)
 MS = _table("MS_")
 MREMAP = _table("MREMAP_")
+FADV = _table("FADV_", combine=False)
+SEEK = _table("SEEK_", combine=False)
+SYNC_FILE_RANGE = _table("SYNC_FILE_RANGE_")

@@ -132,7 +132,7 @@ def check_program(task: Node, files: frozenset[str]) -> list[Problem]:
         file = body.get("file")
         if len(state.problems) >= MANY:
             break
-        if name == "mmap" and file is not None and isinstance(file.value, (str, int)) and str(file.value) not in files:
+        if name in STEPS and file is not None and isinstance(file.value, (str, int)) and str(file.value) not in files:
             state.problems.append(file.problem(unknown_name("file", str(file.value)[:80], files)))
     return [*state.problems, *_shared_patterns(every)]
 

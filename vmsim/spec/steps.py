@@ -20,6 +20,8 @@ from vmsim.spec.patterns import PatternSpec
 from vmsim.spec.syscalls import (
     SYSCALL_STEPS,
     BrkStep,
+    FadviseStep,
+    LseekStep,
     MadviseStep,
     MincoreStep,
     Mlock2Step,
@@ -32,6 +34,9 @@ from vmsim.spec.syscalls import (
     MunlockallStep,
     MunlockStep,
     MunmapStep,
+    PreadStep,
+    ReadaheadStep,
+    ReadStep,
     SetrlimitStep,
     StepParent,
 )
@@ -204,6 +209,11 @@ Step = Annotated[
     | Annotated[MremapStep, Tag("mremap")]
     | Annotated[BrkStep, Tag("brk")]
     | Annotated[SetrlimitStep, Tag("setrlimit")]
+    | Annotated[ReadStep, Tag("read")]
+    | Annotated[PreadStep, Tag("pread")]
+    | Annotated[LseekStep, Tag("lseek")]
+    | Annotated[FadviseStep, Tag("fadvise")]
+    | Annotated[ReadaheadStep, Tag("readahead")]
     | Annotated[AccessStep, Tag("access")]
     | Annotated[DrawStep, Tag("draw")]
     | Annotated[TouchStep, Tag("touch")]

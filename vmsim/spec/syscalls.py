@@ -21,6 +21,9 @@ MlockFlags = Annotated[int, FlagSet(flags.MLOCK)]
 MclFlags = Annotated[int, FlagSet(flags.MCL)]
 Advice = Annotated[int, FlagSet(flags.MADV)]
 MsyncFlags = Annotated[int, FlagSet(flags.MS)]
+Fadvice = Annotated[int, FlagSet(flags.FADV)]
+Whence = Annotated[int, FlagSet(flags.SEEK)]
+SyncFlags = Annotated[int, FlagSet(flags.SYNC_FILE_RANGE)]
 MremapFlags = Annotated[int, FlagSet(flags.MREMAP)]
 Expectation = Annotated[str, Choice("expectation", ("ok", "any", *ERRNOS))]
 
@@ -193,8 +196,55 @@ class SetrlimitStep(Syscall):
     hard: LimitExpr | None = Field(default=None, description="new hard limit; default: it stays")
 
 
+class FileCall(Syscall):
+    """What calls on a file have. All tasks share one descriptor of each file, open for reading and writing."""
+
+    file: Name = Field(description="a file of the experiment")
+
+
+class ReadStep(FileCall):
+    """read(2) at the file's position, which it moves."""
+
+    step = "read"
+    length: ByteExpr = Field(description="bytes at most")
+
+
+class PreadStep(FileCall):
+    """pread(2)."""
+
+    step = "pread"
+    length: ByteExpr = Field(description="bytes at most")
+    offset: ByteExpr = Field(description="where in the file")
+
+
+class LseekStep(FileCall):
+    """lseek(2)."""
+
+    step = "lseek"
+    offset: ByteExpr = Field(description="where to, from the place that whence names")
+    whence: Whence = Field(default=flags.SEEK_SET, description="SEEK_SET, SEEK_CUR or SEEK_END")
+
+
+class FadviseStep(FileCall):
+    """posix_fadvise(2)."""
+
+    step = "fadvise"
+    advice: Fadvice = Field(description="one FADV_ name")
+    offset: ByteExpr = Field(default=Num(0), description="start of the range")
+    length: ByteExpr = Field(default=Num(0), description="length in bytes; 0: to the end of the file")
+
+
+class ReadaheadStep(FileCall):
+    """readahead(2)."""
+
+    step = "readahead"
+    offset: ByteExpr = Field(description="start of the range")
+    length: ByteExpr = Field(description="length in bytes")
+
+
+FILE_STEPS = (ReadStep, PreadStep, LseekStep, FadviseStep, ReadaheadStep)
 SYSCALL_STEPS = (
     MmapStep, MunmapStep, MprotectStep, MlockStep, Mlock2Step, MunlockStep, MlockallStep, MunlockallStep, MadviseStep,
-    MsyncStep, MincoreStep, MremapStep, BrkStep, SetrlimitStep,
+    MsyncStep, MincoreStep, MremapStep, BrkStep, SetrlimitStep, *FILE_STEPS,
 )  # fmt: skip
 SYSCALL_NAMES = tuple(step.step for step in SYSCALL_STEPS)

@@ -6,6 +6,7 @@ COST_NAMES = (
     "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_change", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "signal_deliver", "sigreturn",
     "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
     "fork_base", "exec_base", "reclaim_page", "rmap_walk",
+    "file_page", "dirty_page", "writeback_page",
 )  # fmt: skip
 NR_COSTS = len(COST_NAMES)
 
@@ -55,3 +56,6 @@ C_FORK_BASE = _index("fork_base")
 C_EXEC_BASE = _index("exec_base")
 C_RECLAIM_PAGE = _index("reclaim_page")
 C_RMAP_WALK = _index("rmap_walk")
+C_FILE_PAGE = _index("file_page")
+C_DIRTY_PAGE = _index("dirty_page")
+C_WRITEBACK_PAGE = _index("writeback_page")

@@ -20,6 +20,7 @@ from vmsim.struct.pages import FRAME_COLUMNS, ZONE_COLUMNS
 from vmsim.struct.tasks import ACCESS_BUFFER, NR_KINDS, NR_REGISTERS, NR_RLIMITS, TASK_COLUMNS
 from vmsim.struct.vmas import INDEX_COLUMNS, INDEX_FANOUT, MM_COLUMNS, VMA_COLUMNS
 from vmsim.struct.vmstat import NR_VMSTAT
+from vmsim.struct.writeback import BDI_COLUMNS, DOMAIN_COLUMNS, EXTENT_COLUMNS, MAX_BDIS, NR_TAGS, TAG_LEVELS
 
 CODE_COLUMNS = 12
 NR_BIOS = 16384
@@ -110,6 +111,7 @@ TABLES: dict[str, tuple[int, int]] = {
     "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0), "rule": (64, 0),
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
     "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
+    "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
 }  # fmt: skip
 
 
@@ -192,6 +194,10 @@ class Kernel:
     tlb_stat: NDArray[np.int64]
     hist: NDArray[np.int64]
     sc: NDArray[np.int64]
+    tag: NDArray[np.int64]
+    bdi: NDArray[np.int64]
+    domain: NDArray[np.int64]
+    extent: NDArray[np.int64]
     shown: NDArray[np.int64]  # what a call shows of the kernel's state to its caller
 
     def __init__(self, rows: dict[str, int]) -> None:
@@ -207,13 +213,19 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
     Tables that grow with use (VMAs, page tables) are reserved for the worst case that the frames allow.
     """
     vmas = min(1 << 27, 4 * frames + (1 << 20))
+    slots = pcache + (1 << 22) + 2 * frames
+    words = level = slots
+    for _ in range(TAG_LEVELS):
+        level = (level >> 5) + 1
+        words += level
     rows = {
         "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas, "vma_mm": vmas,
         "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
-        "file": 4096, "pcache": pcache + (1 << 22), "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
+        "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
         "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
         "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
+        "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": 1 << 16,
     }  # fmt: skip
     return rows

@@ -3,6 +3,7 @@
 SYSCALL_NAMES = (
     "mmap", "munmap", "mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise", "msync", "mincore", "mremap",
     "brk", "setrlimit", "fork", "exit", "wait", "getpid", "read", "write", "ftruncate", "fadvise", "fsync", "sysctl",
+    "pread", "pwrite", "lseek", "readahead", "fdatasync", "sync_file_range", "sync",
 )  # fmt: skip
 
 SYS_MMAP = SYSCALL_NAMES.index("mmap")
@@ -19,3 +20,16 @@ SYS_MINCORE = SYSCALL_NAMES.index("mincore")
 SYS_MREMAP = SYSCALL_NAMES.index("mremap")
 SYS_BRK = SYSCALL_NAMES.index("brk")
 SYS_SETRLIMIT = SYSCALL_NAMES.index("setrlimit")
+SYS_READ = SYSCALL_NAMES.index("read")
+SYS_WRITE = SYSCALL_NAMES.index("write")
+SYS_PREAD = SYSCALL_NAMES.index("pread")
+SYS_PWRITE = SYSCALL_NAMES.index("pwrite")
+SYS_LSEEK = SYSCALL_NAMES.index("lseek")
+SYS_FADVISE = SYSCALL_NAMES.index("fadvise")
+SYS_READAHEAD = SYSCALL_NAMES.index("readahead")
+SYS_FSYNC = SYSCALL_NAMES.index("fsync")
+SYS_FDATASYNC = SYSCALL_NAMES.index("fdatasync")
+SYS_SYNC_FILE_RANGE = SYSCALL_NAMES.index("sync_file_range")
+SYS_SYNC = SYSCALL_NAMES.index("sync")
+SYS_SYSCTL = SYSCALL_NAMES.index("sysctl")
+SYS_FTRUNCATE = SYSCALL_NAMES.index("ftruncate")

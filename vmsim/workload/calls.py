@@ -33,6 +33,7 @@ from vmsim.struct.syscalls import (
 )
 from vmsim.struct.tasks import T_MM, T_NSYSCALLS, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 from vmsim.struct.vmas import MM_DEF_FLAGS, VM_LOCKED
+from vmsim.workload.file_calls import file_call
 
 
 @compiled
@@ -68,7 +69,7 @@ def _rarer_call(k, tid, nr, a0, a1, a2, a3, a4):
         return sys_msync(k, tid, a0, a1, a2)
     if nr == SYS_BRK:
         return sys_brk(k, tid, a0)
-    return -ENOSYS
+    return file_call(k, tid, nr, a0, a1, a2, a3)
 
 
 @compiled

@@ -3,6 +3,7 @@
 from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_FAULT, access_burst
 from vmsim.mm.exit import do_exit
 from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault
+from vmsim.mm.resched import elapsed_ns
 from vmsim.mm.vma import find_vma
 from vmsim.struct.costs import C_SIGNAL_DELIVER, C_SIGRETURN
 from vmsim.struct.errno import EWAIT, SIGSEGV
@@ -59,6 +60,7 @@ from vmsim.struct.tasks import (
     T_STOP_PC,
     T_WAIT,
     T_WAIT_ARG,
+    WAIT_NONE,
     WAIT_TIMER,
 )
 from vmsim.struct.vmas import MM_TEXT, V_FLAGS, V_START, VM_EXEC
@@ -92,15 +94,6 @@ _TOUCH_SLOT = ACCESS_BUFFER - 8
 _TOUCH_BEGUN = -2  # in T_ACC_LEFT
 
 GO_ON = -1  # not a reason to end the slice
-
-
-@compiled
-def elapsed_ns(k):
-    """CPU time of the current slice so far."""
-    total = 0
-    for column in range(NR_CPU_WORK):
-        total += k.led[column]
-    return total
 
 
 @compiled
@@ -254,7 +247,9 @@ def _op_syscall(k, tid, pc):
         k, tid, nr, a0, a1, operand(k, tid, pc, 3), operand(k, tid, pc, 4), operand(k, tid, pc, 5), operand(k, tid, pc, 6)
     )
     if result == -EWAIT:
-        return SLICE_BLOCKED
+        if task[T_WAIT] != WAIT_NONE:
+            return SLICE_BLOCKED
+        return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else SLICE_BUDGET
     if k.code[pc, CODE_DEST] >= 0:
         k.reg[tid, k.code[pc, CODE_DEST]] = result
     expect = k.code[pc, CODE_EXPECT]

@@ -28,6 +28,9 @@ from vmsim.spec.steps import (
 )
 from vmsim.spec.syscalls import (
     BrkStep,
+    FadviseStep,
+    FileCall,
+    LseekStep,
     MadviseStep,
     Mlock2Step,
     MlockallStep,
@@ -35,7 +38,10 @@ from vmsim.spec.syscalls import (
     MprotectStep,
     MremapStep,
     MsyncStep,
+    PreadStep,
     RangeCall,
+    ReadaheadStep,
+    ReadStep,
     SetrlimitStep,
     Syscall,
 )
@@ -287,7 +293,24 @@ class Assembler:
                 return step.addr, step.old_length, step.new_length, step.flags, step.new_addr
             case BrkStep():
                 return (step.addr,)
+            case FileCall():
+                return self.files[step.file] << 2 | 3, *self.file_operands(step)
             case SetrlimitStep():
                 hard = HARD_STAYS if step.hard is None else step.hard
                 return RESOURCES[step.resource].number, step.soft, hard
+        return ()
+
+    def file_operands(self, step: FileCall) -> tuple[Expr | int, ...]:
+        """The arguments of a call on a file, after its descriptor."""
+        match step:
+            case PreadStep():
+                return step.length, step.offset
+            case ReadStep():
+                return (step.length,)
+            case LseekStep():
+                return step.offset, step.whence
+            case FadviseStep():
+                return step.offset, step.length, step.advice
+            case ReadaheadStep():
+                return step.offset, step.length
         return ()

@@ -77,7 +77,7 @@ class Reader:
                 elif hit == 1 and kernel.frame[pfn, P_FLAGS] & PG_READAHEAD:
                     kernel.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
                     self.decide(page, first + pages - page, 1)
-        self.row[f.FI_PREV_POS] = first + pages - 1
+        self.row[f.FI_PREV_POS] = (first + pages - 1) * PAGE
 
     def decide(self, page: int, request: int, hit: int) -> None:
         before = self.window()
@@ -268,7 +268,7 @@ def test_decision_against_the_twin(calls: list[tuple[int | str, int, bool]]) -> 
         offset = places[place] if isinstance(place, str) else place
         if not 0 <= offset < 200:
             continue
-        reader.row[f.FI_PREV_POS] = previous
+        reader.row[f.FI_PREV_POS] = previous * PAGE if previous >= 0 else -1
         reader.decide(offset, request, int(hit))
         pages = twin.decide(offset, request, previous, hit)
         if pages:

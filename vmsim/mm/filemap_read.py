@@ -1,0 +1,188 @@
+"""read(2) of regular files and tmpfs, page by page.   Follows mm/filemap.c (do_generic_file_read) and shmem.c of v4.4 (E.1)."""
+
+from vmsim.mm.filemap import wait_for_page
+from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read
+from vmsim.mm.resched import cond_resched
+from vmsim.mm.swap import mark_page_accessed
+from vmsim.struct.costs import C_COPY_PAGE, C_FILE_PAGE, C_PAGE_CACHE_LOOKUP
+from vmsim.struct.errno import EBADF, EINVAL, EIO, EWAIT
+from vmsim.struct.files import FI_CACHE, FI_KIND, FI_POS, FI_PREV_POS, FI_RA_PAGES, FI_SIZE, FILE_REGULAR
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_FILE_NEXT
+from vmsim.struct.ledger import L_COPY, L_SYSCALL
+from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_UPTODATE
+from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_WAIT, T_WAIT_ARG, WAIT_MEMORY
+
+FD_READ = 1  # rights of a descriptor, its low bits
+FD_WRITE = 2
+FILE_POSITION = -(1 << 62)  # instead of an offset: read or write at the file's position, and move it
+MAX_RW_COUNT = (1 << 31) - 4096
+
+# T_STAGE of a call that goes on.
+RW_GOES_ON = 1
+RW_READING = 2  # the page at hand is being read by itself
+
+PAGE_WAITS = -1  # what `page_for_read` returns instead of a frame
+PAGE_FAILED = -2
+
+
+@compiled
+def file_of(k, fd, right):
+    """The file of a descriptor that has a right, or -EBADF."""
+    file = fd >> 2
+    if fd < 0 or file < 1 or file > k.sc[SC_FILE_NEXT] or fd & right == 0:
+        return -EBADF
+    return file
+
+
+@compiled
+def begin_rw(k, tid, file, offset):
+    """The position of a call in its file, kept while the call waits; or -EINVAL."""
+    task = k.task[tid]
+    if task[T_STAGE] == 0:
+        pos = k.file[file, FI_POS] if offset == FILE_POSITION else offset
+        if pos < 0:
+            return -EINVAL
+        task[T_STAGE] = RW_GOES_ON
+        task[T_STAGE_ARG] = 0
+        task[T_STAGE_ARG2] = pos
+    return task[T_STAGE_ARG2]
+
+
+@compiled
+def copy_pages(k, count):
+    """Charge copying so many bytes of a page between the page cache and the program."""
+    k.led[L_COPY] += k.cost[C_COPY_PAGE] * count >> k.geo[G_PAGE_SHIFT]
+    k.led[L_SYSCALL] += k.cost[C_FILE_PAGE]
+
+
+@compiled
+def out_of_memory(k, tid):
+    """Sleep until there is free memory, then go on."""
+    k.task[tid, T_WAIT] = WAIT_MEMORY
+    k.task[tid, T_WAIT_ARG] = 0
+    return PAGE_WAITS
+
+
+@compiled
+def _read_single(k, tid, file, index):
+    """Read one page and wait for it (readpage)."""
+    submit_read(k, tid, file, index, 1, -1, 0)
+    pfn = k.pcache[k.file[file, FI_CACHE] + index]
+    if pfn <= 0:
+        return out_of_memory(k, tid)
+    k.task[tid, T_STAGE] = RW_READING
+    wait_for_page(k, tid, pfn)
+    return PAGE_WAITS
+
+
+@compiled
+def page_for_read(k, tid, file, index, request):
+    """The frame of a file's page, up to date, where the call wants `request` pages from it on; PAGE_WAITS or PAGE_FAILED."""
+    task = k.task[tid]
+    k.led[L_SYSCALL] += k.cost[C_PAGE_CACHE_LOOKUP]
+    slot = k.file[file, FI_CACHE] + index
+    pfn = k.pcache[slot]
+    if pfn <= 0:
+        task[T_STAGE] = RW_GOES_ON
+        page_cache_sync_readahead(k, tid, file, index, request)
+        pfn = k.pcache[slot]
+        if pfn <= 0:
+            return _read_single(k, tid, file, index)
+    if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:
+        page_cache_async_readahead(k, tid, file, pfn, index, request)
+    if k.frame[pfn, P_FLAGS] & PG_UPTODATE != 0:
+        task[T_STAGE] = RW_GOES_ON
+        return pfn
+    if k.frame[pfn, P_FLAGS] & PG_LOCKED != 0:
+        wait_for_page(k, tid, pfn)
+        return PAGE_WAITS
+    if task[T_STAGE] == RW_READING:
+        k.file[file, FI_RA_PAGES] //= 4  # shrink_readahead_size_eio
+        return PAGE_FAILED
+    return _read_single(k, tid, file, index)
+
+
+@compiled
+def _end_read(k, tid, file, pos, done, moves):
+    """Where the call stopped, for the next one's read-ahead and position."""
+    shift = k.geo[G_PAGE_SHIFT]
+    if done > 0:
+        k.file[file, FI_PREV_POS] = (pos + done - 1) >> shift << shift | (pos + done) & ((1 << shift) - 1)
+    if moves:
+        k.file[file, FI_POS] = pos + done
+    k.task[tid, T_STAGE] = 0
+    return done
+
+
+@compiled
+def do_generic_file_read(k, tid, file, pos, count, moves):
+    """Read bytes of a file that has a device: how many, -EIO if the first page can't be read, or -EWAIT.
+
+    Model: a read at the end of the file allocates no page (as since 5.6).
+    """
+    shift = k.geo[G_PAGE_SHIFT]
+    page = 1 << shift
+    done = k.task[tid, T_STAGE_ARG]
+    end = min(pos + count, k.file[file, FI_SIZE])
+    last = (pos + count + page - 1) >> shift
+    while pos + done < end:
+        at = pos + done
+        index = at >> shift
+        pfn = page_for_read(k, tid, file, index, last - index)
+        if pfn == PAGE_FAILED:
+            _end_read(k, tid, file, pos, done, moves)
+            return done if done > 0 else -EIO
+        if pfn == PAGE_WAITS:
+            return -EWAIT
+        if done > 0 or k.file[file, FI_PREV_POS] != at:
+            mark_page_accessed(k, pfn)
+        piece = min(end - at, page - (at & (page - 1)))
+        copy_pages(k, piece)
+        done += piece
+        k.task[tid, T_STAGE_ARG] = done
+        if pos + done < end and cond_resched(k, tid):
+            return -EWAIT
+    return _end_read(k, tid, file, pos, done, moves)
+
+
+@compiled
+def _shmem_file_read(k, tid, file, pos, count, moves):
+    """Read bytes of a file in memory; a hole reads as the zero page (shmem_file_read_iter)."""
+    shift = k.geo[G_PAGE_SHIFT]
+    page = 1 << shift
+    done = k.task[tid, T_STAGE_ARG]
+    end = min(pos + count, k.file[file, FI_SIZE])
+    while pos + done < end:
+        at = pos + done
+        k.led[L_SYSCALL] += k.cost[C_PAGE_CACHE_LOOKUP]
+        pfn = k.pcache[k.file[file, FI_CACHE] + (at >> shift)]
+        if pfn > 0 and at & (page - 1) == 0:
+            mark_page_accessed(k, pfn)
+        piece = min(end - at, page - (at & (page - 1)))
+        copy_pages(k, piece)
+        done += piece
+        k.task[tid, T_STAGE_ARG] = done
+        if pos + done < end and cond_resched(k, tid):
+            return -EWAIT
+    return _end_read(k, tid, file, pos, done, moves)
+
+
+@compiled
+def sys_read(k, tid, fd, count, offset):
+    """read(2) at the file's position (offset FILE_POSITION), or pread(2).
+
+    Model: the program's buffer is resident, so copying to it faults on nothing.
+    """
+    file = file_of(k, fd, FD_READ)
+    if file < 0:
+        return file
+    if count < 0:
+        return -EINVAL
+    pos = begin_rw(k, tid, file, offset)
+    if pos < 0:
+        return pos
+    length = min(count, MAX_RW_COUNT)
+    if k.file[file, FI_KIND] == FILE_REGULAR:
+        return do_generic_file_read(k, tid, file, pos, length, offset == FILE_POSITION)
+    return _shmem_file_read(k, tid, file, pos, length, offset == FILE_POSITION)

@@ -1,0 +1,30 @@
+"""Long system calls give the CPU back between two pages: here so that time passes and devices get their requests."""
+
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_DEADLINE, SC_NOW, SC_NR_NEW_BIOS
+from vmsim.struct.ledger import NR_CPU_WORK
+from vmsim.struct.tasks import T_WAIT, WAIT_NONE
+
+
+@compiled
+def elapsed_ns(k):
+    """CPU time of the current slice so far."""
+    total = 0
+    for column in range(NR_CPU_WORK):
+        total += k.led[column]
+    return total
+
+
+@compiled
+def now_ns(k):
+    """Simulated time within the current slice."""
+    return k.sc[SC_NOW] + elapsed_ns(k)
+
+
+@compiled
+def cond_resched(k, tid):
+    """Whether a call must return -EWAIT to be taken up again at once: its slice is used, or requests wait to be started."""
+    if k.sc[SC_NR_NEW_BIOS] == 0 and elapsed_ns(k) < k.sc[SC_DEADLINE]:
+        return False
+    k.task[tid, T_WAIT] = WAIT_NONE
+    return True
