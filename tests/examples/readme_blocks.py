@@ -59,7 +59,7 @@ def rules() -> str:
     """All rules of kernel versions, with the versions that they hold in and whether the modelled calls consult them."""
     from vmsim.arch.rules import RULES, VERSIONS
 
-    used = _mentions("mm")
+    used = _mentions("mm") | _mentions("machine")
     rows = (
         (
             f"`{rule.name}`",
@@ -75,6 +75,7 @@ def rules() -> str:
 
 def acting() -> str:
     """Which settings and calls the modelled kernel acts on."""
+    from vmsim.machine.boot import BOOT_SYSCTLS
     from vmsim.machine.build import _SYSCTLS
     from vmsim.spec.costs import COSTS
     from vmsim.spec.rlimits import RESOURCES
@@ -87,7 +88,7 @@ def acting() -> str:
     calls = {name.removeprefix("SYS_") for name in _calls() if name.startswith("SYS_")}
     lists = {
         "System calls that are carried out": [name for name in SYSCALL_NAMES if name.upper() in calls],
-        "Sysctls that change something": [name for name, index in _SYSCTLS.items() if numbers[index] in in_mm],
+        "Sysctls that change something": [name for name, index in _SYSCTLS.items() if numbers[index] in in_mm] + list(BOOT_SYSCTLS),
         "Rlimits that are enforced": [name for name in RESOURCES if name in in_mm],
         "Costs that nothing charges yet": [name for name in COSTS if f"C_{name.upper()}" not in used],
     }

@@ -57,8 +57,10 @@ RULES = (
     Rule("lockonfault_mnemonic", "6.18", None, "smaps names VM_LOCKONFAULT lf; before it shows ??", "fs/proc/task_mmu.c: show_smap_vma_flags"),
     Rule("overcommit_guess_total", "6.1", None, "heuristic overcommit refuses only what exceeds all of memory and swap", "util.c since 5.2: __vm_enough_memory"),
     Rule("mprotect_restores_clean", "6.18", None, "mprotect makes them writable even if they are clean", "mprotect.c since 6.2: can_change_private_pte_writable"),
+    Rule("watermark_scale", "6.1", None, "the gaps between a zone's watermarks are at least watermark_scale_factor / 10,000 of it", "795ae7a0de6b (4.6): __setup_per_zone_wmarks"),
+    Rule("pcp_high_is_low_wmark", "6.1", None, "the CPUs' free lists of a zone hold as much as its low watermark together", "b92ca18e8ca5 (5.14): zone_highsize"),
+    Rule("khugepaged_last", "6.1", None, "khugepaged's recommended min_free_kbytes stays in force; before, the boot overwrites it", "page_alloc.c: init_per_zone_wmark_min is a postcore_initcall since 4.8; bd3400ea173f (5.13)"),
 )  # fmt: skip
-
 
 
 def model_version(version: str) -> str:

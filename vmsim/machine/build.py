@@ -12,6 +12,7 @@ from vmsim.arch.rules import rules_of
 from vmsim.errors import VmsimError
 from vmsim.hw.device import make_device_model
 from vmsim.machine.block import BlockDevice
+from vmsim.machine.boot import boot, machine_zones
 from vmsim.machine.image import IMAGE_FILES, code_page, dynamic_image
 from vmsim.machine.machine import Machine, Options
 from vmsim.machine.patterns import fill_patterns, table_size
@@ -19,7 +20,7 @@ from vmsim.machine.series import Series
 from vmsim.machine.streams import Streams
 from vmsim.machine.switch import ENTRIES
 from vmsim.machine.task import Task
-from vmsim.mm.boot import add_zone, clear_ledger, finish_boot
+from vmsim.mm.boot import clear_ledger
 from vmsim.mm.exec import fill_page_cache, image_vma, mm_create
 from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
@@ -32,7 +33,7 @@ from vmsim.struct import tasks as t
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
 from vmsim.struct.vmas import INDEX_BITS, MM_BRK, MM_END_DATA, MM_START_BRK, MM_TEXT
-from vmsim.units import GIB, KIB, MIB, format_bytes
+from vmsim.units import KIB, MIB, format_bytes
 from vmsim.workload.program import Assembler, Assembly, signed
 
 _CAPABILITIES = {
@@ -72,32 +73,6 @@ def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
 def _instances(tasks: tuple[TaskSpec, ...]) -> list[tuple[str, TaskSpec]]:
     """Every task of the run with its name: `web`, or `web/0`, `web/1`, ... where one spec stands for several."""
     return [(spec.name if spec.count == 1 else f"{spec.name}/{i}", spec) for spec in tasks for i in range(spec.count)]
-
-
-def _reserved_bytes(ram: int) -> int:
-    """Memory that never reaches the allocator: the kernel's image and its array of page structs.
-
-    Model: 5,760 KiB and 1.7143 % of RAM, which is what a 4.4.1 kernel reported on machines of 256 MiB, 512 MiB and 1 GiB
-    (MemTotal 251892, 509544 and 1024844 KiB); tiny machines keep at least 15/16 of their memory.
-    """
-    return min(5760 * KIB + ram * 17143 // 1_000_000, ram // 16)
-
-
-def _boot(kernel: Kernel, scenario: Scenario) -> None:
-    """Zones from RAM: DMA to 16 MiB and DMA32 to 4 GiB on x86-64, one zone elsewhere; the kernel's own memory is the lowest of the last."""
-    page = scenario.machine.page_size
-    frames = scenario.machine.ram // page
-    bounds = [16 * MIB // page, 4 * GIB // page] if scenario.machine.arch == "x86_64" else []
-    edges = [1, *(bound for bound in bounds if bound < frames), frames + 1]
-    reserved = _reserved_bytes(scenario.machine.ram) // page
-    total = 0
-    for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
-        managed = end - start - (reserved if number == len(edges) - 2 else 0)
-        add_zone(kernel.k, start, end, managed)
-        total += managed
-    kernel.sc[kn.SC_NR_FRAMES] = frames + 1
-    kernel.sc[kn.SC_TOTALRAM] = total
-    finish_boot(kernel.k)
 
 
 def _fill_settings(kernel: Kernel, scenario: Scenario) -> None:
@@ -202,14 +177,15 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     instances = _instances(scenario.tasks)
     ids = {name: number for number, name in enumerate(table, start=1)}
     assembly, programs = _assemble(scenario, instances, ids)
+    zones = machine_zones(scenario)
     rows = table_rows(
-        machine.ram // machine.page_size + 1, machine.cpus, len(instances), sum(pages for _, pages in table.values()),
+        zones[-1].end, machine.cpus, len(instances), sum(pages for _, pages in table.values()),
         len(assembly.code), len(assembly.patterns), sum(table_size(use) for use in assembly.patterns),
     )  # fmt: skip
     kernel = Kernel(rows)
     streams = Streams(seed, index)
     _fill_settings(kernel, scenario)
-    _boot(kernel, scenario)
+    boot(kernel, zones, scenario)
     _fill_files(kernel, scenario, table)
     if assembly.code:
         kernel.code[: len(assembly.code)] = np.array(assembly.code, np.int64)

@@ -44,7 +44,7 @@ class Mappings:
 def verify(kernel: Kernel) -> None:
     """Raise ImpossibleState, with what disagrees and where, unless the tables of a machine between two slices agree.
 
-    Every frame of the allocator is free, a page table, on exactly one LRU list, or locked for I/O; lists are linked
+    Every frame of the allocator is free, a page table, on exactly one LRU list, locked for I/O or taken by the kernel; lists are linked
     both
     ways; map counts, reverse mappings and RSS equal the page-table entries; VMAs, their index and the totals of their
     address space agree; the counters of /proc/vmstat equal what they count.
@@ -87,19 +87,18 @@ def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
     problems: list[str] = []
     used = []
     zones = kernel.zone[: kernel.sc[kn.SC_NR_ZONES]]
-    managed = int(kernel.sc[kn.SC_TOTALRAM])
     for number, zone in enumerate(zones):
-        start, end = int(zone[p.Z_START_PFN]), int(zone[p.Z_END_PFN])
-        own = managed if number == len(zones) - 1 else end - start
-        managed -= own
+        start = int(zone[p.Z_START_PFN])
+        first = int(zone[p.Z_FIRST_PFN])
+        last = first + int(zone[p.Z_MANAGED])
         stack = kernel.free_stack[start : start + zone[p.Z_NR_STACK]]
         free = set(stack.tolist())
         name = f"zone {number}"
         problems += _differs(f"{name}: frames on the free stack", len(stack), len(free))
-        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]), len(free) + end - int(zone[p.Z_NEXT_NEW]))
-        outside = [pfn for pfn in free if not end - own <= pfn < zone[p.Z_NEXT_NEW]]
+        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]), len(free) + last - int(zone[p.Z_NEXT_NEW]))
+        outside = [pfn for pfn in free if not first <= pfn < zone[p.Z_NEXT_NEW]]
         problems += [f"{name}: frame {pfn} is on the free stack, but was never handed out" for pfn in outside]
-        handed = np.arange(end - own, zone[p.Z_NEXT_NEW])
+        handed = np.arange(first, zone[p.Z_NEXT_NEW])
         in_use = handed[~np.isin(handed, stack)]
         used.append(in_use)
         problems += [f"frame {pfn} is free, but not clear" for pfn in stack[kernel.frame[stack].any(axis=1)].tolist()]
@@ -206,7 +205,7 @@ def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
     """Each frame in use is one thing: a page table, on an LRU list, or locked for I/O."""
     flags = kernel.frame[used, p.P_FLAGS]
     table = flags & p.PG_TABLE != 0
-    listed = flags & (p.PG_LRU | p.PG_LOCKED) != 0
+    listed = flags & (p.PG_LRU | p.PG_LOCKED | p.PG_RESERVED) != 0
     yield from (
         f"frame {pfn} (flags {fl:#x}) is neither free nor used"
         for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True)

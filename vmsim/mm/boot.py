@@ -5,6 +5,17 @@ from vmsim.mm.swap import lru_init
 from vmsim.struct.jit import entry
 from vmsim.struct.kernel import SC_NR_ZONES, SC_PAGEVEC
 from vmsim.struct.ledger import NR_LEDGER
+from vmsim.struct.pages import (
+    P_FLAGS,
+    PG_INUSE,
+    PG_RESERVED,
+    Z_FIRST_PFN,
+    Z_FREE,
+    Z_MANAGED,
+    Z_NEXT_NEW,
+    Z_PRESENT,
+)
+from vmsim.struct.vmstat import NR_FREE_PAGES
 
 
 @entry
@@ -12,7 +23,21 @@ def add_zone(k, start, end, managed):
     """One more zone, above the others, of the frames [start, end); `managed` of them are the allocator's."""
     zone = k.sc[SC_NR_ZONES]
     zones_create(k, zone, start, end, managed)
+    k.zone[zone, Z_MANAGED] = managed
+    k.zone[zone, Z_PRESENT] = end - start
+    k.zone[zone, Z_FIRST_PFN] = end - managed
     k.sc[SC_NR_ZONES] = zone + 1
+
+
+@entry
+def take_for_kernel(k, zone, pages):
+    """The kernel itself takes so many frames of a zone before any program runs: slab, stacks, what it unpacked."""
+    pages = min(pages, k.zone[zone, Z_FREE])
+    for pfn in range(k.zone[zone, Z_NEXT_NEW], k.zone[zone, Z_NEXT_NEW] + pages):
+        k.frame[pfn, P_FLAGS] = PG_INUSE | PG_RESERVED
+    k.zone[zone, Z_NEXT_NEW] += pages
+    k.zone[zone, Z_FREE] -= pages
+    k.vmstat[NR_FREE_PAGES] -= pages
 
 
 @entry

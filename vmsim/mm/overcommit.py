@@ -6,6 +6,7 @@ from vmsim.struct.kernel import (
     G_PAGE_SHIFT,
     SC_COMMITTED,
     SC_TOTALRAM,
+    SC_TOTALRESERVE,
     SYS_ADMIN_RESERVE_KBYTES,
     SYS_OVERCOMMIT_KBYTES,
     SYS_OVERCOMMIT_MEMORY,
@@ -43,7 +44,7 @@ def charge_commit(k, tid, pages):
         if pages <= k.sc[SC_TOTALRAM]:
             return 0
     elif mode == OVERCOMMIT_GUESS:
-        free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM]
+        free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM] - k.sc[SC_TOTALRESERVE]
         if free - admin > pages:
             return 0
     else:

@@ -11,7 +11,7 @@ from vmsim.spec.flags import shown
 from vmsim.spec.kernels import KERNEL_LINES, kernel_line
 from vmsim.spec.model import SpecModel
 from vmsim.spec.sysctl import DEFAULTS, SYSCTLS, SysctlValue, parse_sysctl
-from vmsim.spec.values import Checked, mapping, read_entries, size_of
+from vmsim.spec.values import Checked, Choice, mapping, read_entries, size_of
 from vmsim.struct.rules import RULE_NAMES
 from vmsim.units import KIB, MIB
 
@@ -69,6 +69,9 @@ class KernelSpec(SpecModel):
     )
     fault_around_bytes: Annotated[int, size_of(4 * KIB, 2 * MIB)] = Field(
         default=64 * KIB, description="how much of a file one read fault maps at most (debugfs), a power of two"
+    )
+    transparent_hugepage: Annotated[str, Choice("mode", ("never", "madvise", "always"))] = Field(
+        default="never", description="huge pages; modelled only in what they do to the watermarks at boot"
     )
     rules: Rules = Field(
         default={}, description="single rules of kernel versions switched on or off, whatever the version says"

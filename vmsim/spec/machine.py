@@ -87,6 +87,13 @@ class SwapSpec(SpecModel):
     size: Annotated[int, size_of(40 * KIB)] = Field(description="size of the area")
 
 
+class ZoneSpec(SpecModel):
+    """A zone of memory that differs from what the size of RAM makes of it."""
+
+    managed: Positive | None = Field(default=None, description="pages of the allocator; default: from RAM")
+    used: Count = Field(default=0, description="pages that the kernel itself takes from it before any program runs")
+
+
 class MachineSpec(SpecModel):
     """One machine."""
 
@@ -100,6 +107,9 @@ class MachineSpec(SpecModel):
     cpus: Positive = Field(default=1, description="CPUs")
     ram: Annotated[int, size_of(256 * KIB)] = Field(description="memory, whole pages")
     tlb: TlbSpec | None = Field(default=None, description="TLBs, where they differ from the profile's")
+    zones: Mapping[Name, ZoneSpec] = Field(
+        default={}, description="zones that differ from those that the size of RAM makes, by their names"
+    )
     devices: Mapping[Name, DeviceSpec] = Field(default={}, description="block devices by name")
     swap: SwapSpec | None = Field(default=None, description="swap area; default: none")
     costs: Annotated[Mapping[str, int], Checked(_read_costs, _costs_schema(), _dump_costs)] = Field(

@@ -26,7 +26,7 @@ from vmsim.spec.fields import Key, keys_of
 from vmsim.spec.files import FileSpec
 from vmsim.spec.flags import FADV, MADV, MAP, MCL, MLOCK, MREMAP, MS, PROT, SEEK, SYNC_FILE_RANGE
 from vmsim.spec.kernel import KernelSpec
-from vmsim.spec.machine import MachineSpec, SwapSpec, TlbLevelSpec, TlbSpec
+from vmsim.spec.machine import MachineSpec, SwapSpec, TlbLevelSpec, TlbSpec, ZoneSpec
 from vmsim.spec.model import SpecModel
 from vmsim.spec.patterns import (
     GraphPattern,
@@ -63,6 +63,7 @@ _LINKS = (
     (("TlbSpec",), "[TLBs](#tlbs)"),
     (("TlbLevelSpec",), "[one TLB](#one-tlb)"),
     (("SwapSpec",), "[swap](#swap)"),
+    (("ZoneSpec",), "zones by name, see [zone](#zone)"),
     (("SataSsd", "Nvme", "Hdd"), "a [device](#devices)"),
     (tuple(pattern.__name__ for pattern in _PATTERNS), "a [pattern](#patterns)"),
     (tuple(latency.__name__ for latency in _LATENCIES), "a [distribution](#latency-distributions)"),
@@ -134,6 +135,7 @@ def _machine() -> Iterator[str]:
     yield _table("### Architectures", ("name", "page sizes", "memory, at most", "CPUs, at most"), _arches())
     yield _model("TLBs", TlbSpec, level=3)
     yield _model("One TLB", TlbLevelSpec, level=3)
+    yield _model("Zone", ZoneSpec, level=3)
     yield _model("Swap", SwapSpec, level=3)
     yield "## Devices\n"
     for device in (SataSsd, Nvme, Hdd):

@@ -39,6 +39,7 @@ SYSCTLS: Final[Mapping[str, Sysctl]] = {
     "vm.swappiness": Sysctl("how readily anonymous memory is reclaimed (6.x: up to 200)", 60, 0, 100),
     "vm.page-cluster": Sysctl("log2 of the swap read-ahead window; 2 below 16 MiB", None, 0, 31),
     "vm.min_free_kbytes": Sysctl("free memory that the watermarks keep; from the size of RAM", None),
+    "vm.watermark_scale_factor": Sysctl("gap between the watermarks, in 1/10,000 of a zone (6.x)", 10, 1, 3000),
     "vm.lowmem_reserve_ratio": Sysctl("protection of lower zones", (256, 256, 32), 1, (1 << 31) - 1, length=3),
     "vm.percpu_pagelist_fraction": Sysctl(
         "size of the CPUs' free lists; 0 automatic, else at least 8", 0, 0, (1 << 31) - 1

@@ -63,6 +63,7 @@ SC_USER_FAULT = 40  # the fault in progress is a program's, not made on its beha
 SC_PAGEVEC = 38  # pages that wait in some CPU's pagevec, as far as a drain would notice
 SC_INO_NEXT = 41  # serial number of the file created last
 SC_PCACHE_ROWS = 42  # slots of `pcache`
+SC_TOTALRESERVE = 58  # pages that no heuristic counts as free (totalreserve_pages)
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
@@ -99,6 +100,7 @@ SYS_MMAP_MIN_ADDR = 8
 SYS_ADMIN_RESERVE_KBYTES = 9
 SYS_USER_RESERVE_KBYTES = 10
 SYS_STACK_GUARD_PAGES = 11
+SYS_WATERMARK_SCALE_FACTOR = 12
 NR_SYSCTL = 32
 
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).

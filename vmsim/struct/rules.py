@@ -27,6 +27,9 @@ RULE_NAMES = (
     "lockonfault_mnemonic",
     "overcommit_guess_total",
     "mprotect_restores_clean",
+    "watermark_scale",
+    "pcp_high_is_low_wmark",
+    "khugepaged_last",
 )
 
 
@@ -60,3 +63,6 @@ R_MMAP_EXTENDS_NEXT_FIRST = _index("mmap_extends_next_first")
 R_LOCKONFAULT_MNEMONIC = _index("lockonfault_mnemonic")
 R_OVERCOMMIT_GUESS_TOTAL = _index("overcommit_guess_total")
 R_MPROTECT_RESTORES_CLEAN = _index("mprotect_restores_clean")
+R_WATERMARK_SCALE = _index("watermark_scale")
+R_PCP_HIGH_IS_LOW_WMARK = _index("pcp_high_is_low_wmark")
+R_KHUGEPAGED_LAST = _index("khugepaged_last")
