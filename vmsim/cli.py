@@ -113,6 +113,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2^63, got {text!r}")
+    return int(text)
+
+
 def _run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("file", metavar="FILE", help="an experiment file, or the name of an experiment that comes with vmsim")
@@ -198,6 +204,33 @@ def _conform(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _record(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--steps", metavar="N", type=_count, default=10_000, help="stop after so many steps (default: 10000)")
+    add("--seed", metavar="S", type=_seed, help="seed of the first sequence, the next have the numbers after it (default: a random one)")
+    add(
+        "--profile",
+        dest="profiles",
+        metavar="NAME",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="what sequences stress: basic, mlock, file, fork, limits or all (a mix); several take turns (default: each of them)",
+    )
+    add("--out", metavar="FILE.jsonl.gz", help="keep the recording, for vmsim conform")
+    add("--no-compare", action="store_true", help="only record")
+    add("--json", action="store_true", help="print the counts and the difference as JSON")
+    add("--quiet", action="store_true", help="show no progress")
+    add(
+        "--rule",
+        dest="rules",
+        metavar="NAME=on|off",
+        action="append",
+        default=[],
+        help="switch one kernel-version rule; may be repeated",
+    )
+
+
 @dataclass(frozen=True)
 class _Command:
     told: str
@@ -215,6 +248,9 @@ _COMMANDS = {
     "schema": _Command("print the JSON Schema of experiment or machine files", "vmsim.cli_about:schema", _schema),
     "trace": _Command("inspect traces of memory accesses", "vmsim.cli_about:trace", _trace),
     "conform": _Command("replay recorded kernels and compare every answer", "vmsim.cli_conform:conform", _conform),
+    "record": _Command(
+        "record the running kernel, compare the simulator with it, and shrink what differs", "vmsim.cli_record:record", _record
+    ),
     "bench": _Command("measure vmsim's own speed on this machine", "vmsim.cli_about:bench"),
     "version": _Command("print the version", "vmsim.cli_about:show_version"),
 }

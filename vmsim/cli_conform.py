@@ -13,10 +13,11 @@ def conform(args: argparse.Namespace) -> int:
     """Replay recordings; 0 when the simulator gives every answer that they hold."""
     from vmsim.experiment.conform.command import conform_command
 
-    return conform_command(args.files, args.json, args.max, args.seed, dict(_switched(text) for text in args.rules))
+    return conform_command(args.files, args.json, args.max, args.seed, dict(switched(text) for text in args.rules))
 
 
-def _switched(text: str) -> tuple[str, bool]:
+def switched(text: str) -> tuple[str, bool]:
+    """A rule as `--rule` switches it: name and whether it holds. Raises VmsimError."""
     name, _, value = text.partition("=")
     if value not in _SWITCH:
         raise VmsimError(f"--rule {text}: expected NAME=on or NAME=off")

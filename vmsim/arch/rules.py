@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,6 +70,13 @@ def model_version(version: str) -> str:
         if version == known or version.startswith((known + ".", known + "-")):
             return known
     raise VmsimError(unknown_name("kernel version", version, VERSIONS))
+
+
+def nearest_version(release: str) -> str:
+    """The modelled version that comes nearest to a kernel's release: the same, else the last one before it, else the first."""
+    numbers = [int(number) for number in re.findall(r"\d+", release)[:2]]
+    older = [known for known in VERSIONS if [int(number) for number in known.split(".")] <= numbers]
+    return older[-1] if older else VERSIONS[0]
 
 
 def rules_of(version: str, switched: Mapping[str, bool] | None = None) -> list[int]:

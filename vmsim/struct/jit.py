@@ -13,8 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-_ROOMS = ("struct", "hw", "mm", "workload", "machine", "experiment")
+_ROOMS = ("struct", "hw", "mm", "workload", "machine")
+_FILES = ("experiment/bench.py",)
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled_sources() -> list[Path]:
+    """All files that compiled code, or a constant in it, can come from."""
+    package = Path(__file__).resolve().parent.parent
+    return [path for room in _ROOMS for path in sorted((package / room).rglob("*.py"))] + [package / name for name in _FILES]
 
 
 def _source_hash() -> str:
@@ -23,17 +30,20 @@ def _source_hash() -> str:
 
     digest = hashlib.sha256(f"{platform.python_version()} {version('numba')} {version('llvmlite')}".encode())
     package = Path(__file__).resolve().parent.parent
-    for room in _ROOMS:
-        for path in sorted((package / room).rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode())
-            digest.update(path.read_bytes())
+    for path in compiled_sources():
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """The folder for what is made once on a machine."""
+    return Path(os.environ.get("VMSIM_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmsim")
 
 
 def cache_dir() -> Path:
     """The folder of compiled code for exactly these sources."""
-    root = os.environ.get("VMSIM_CACHE_DIR") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "vmsim")
-    return Path(root) / f"compiled-{_source_hash()}"
+    return cache_root() / f"compiled-{_source_hash()}"
 
 
 JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")

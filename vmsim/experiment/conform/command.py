@@ -28,10 +28,10 @@ def conform_command(
     if seed is not None and not tally.sequences:
         raise VmsimError(f"no sequence of seed {seed} in {', '.join(files)}")
     if as_json:
-        print(json.dumps(_as_json(tally.sequences, tally.steps, tally.divergences), indent=1))
+        print(json.dumps(as_object(tally.sequences, tally.steps, tally.divergences), indent=1))
     else:
         for divergence in tally.divergences[:limit]:
-            print("\n".join(_told(divergence)), end="\n\n")
+            print("\n".join(told_lines(divergence)), end="\n\n")
         hidden = len(tally.divergences) - limit
         if hidden > 0:
             print(f"{hidden} more diverging sequences are not shown (--max {len(tally.divergences)} shows them)\n")
@@ -59,7 +59,7 @@ def _brief(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else str(value)
 
 
-def _told(divergence: Divergence) -> Iterator[str]:
+def told_lines(divergence: Divergence) -> Iterator[str]:
     """The lines that tell of a divergence: the sequence, the steps before it, and what differs."""
     sequence = divergence.sequence
     header = sequence.header
@@ -89,7 +89,8 @@ def _values(value: Any) -> str:
     return _brief(value)
 
 
-def _as_json(sequences: int, steps: int, divergences: list[Divergence]) -> dict[str, Any]:
+def as_object(sequences: int, steps: int, divergences: list[Divergence]) -> dict[str, Any]:
+    """The counts, and each divergence, as an object for JSON."""
     return {
         "sequences": sequences,
         "steps": steps,

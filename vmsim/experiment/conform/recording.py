@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -87,17 +87,17 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _records(path: Path) -> Iterator[tuple[int, Json]]:
-    for number, line in _lines(path):
+def _records(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Json]]:
+    for number, line in lines:
         if line.isspace():
             continue
         try:
             record = _parse(line.decode())
         except (ValueError, RecursionError) as error:
             what = error.msg if isinstance(error, json.JSONDecodeError) else "not text"
-            raise fail(str(path), number, f"not a JSON line of a recording ({what})") from None
+            raise fail(name, number, f"not a JSON line of a recording ({what})") from None
         if not isinstance(record, dict):
-            raise fail(str(path), number, "expected a JSON object")
+            raise fail(name, number, "expected a JSON object")
         yield number, record
 
 
@@ -115,12 +115,16 @@ def _parse(text: str) -> Any:
 
 def read_sequences(path: Path) -> Iterator[Sequence]:
     """All sequences of a recording. Raises VmsimError, naming file and line, for what isn't one."""
-    name = str(path)
+    return sequences_of(str(path), _lines(path))
+
+
+def sequences_of(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Sequence]:
+    """All sequences of numbered lines. Raises VmsimError, with `name` and the line, for what isn't a recording."""
     header: Json | None = None
     start: Json | None = None
     steps: list[Step] = []
     first = last = 0
-    for number, record in _records(path):
+    for number, record in _records(name, lines):
         last = number
         if "header" in record:
             if header is not None:

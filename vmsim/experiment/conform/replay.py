@@ -71,10 +71,10 @@ def _mapping_pages(length: int) -> int:
 
 
 class Replayer:
-    """Replays sequences on one machine, one after the other."""
+    """Replays sequences on one machine, one after the other; `version` replaces the kernel that a recording names."""
 
-    def __init__(self, switched: Mapping[str, bool] | None = None) -> None:
-        self._rig = Rig(switched)
+    def __init__(self, switched: Mapping[str, bool] | None = None, version: str | None = None) -> None:
+        self._rig = Rig(switched, version)
         self._text = StateText("lf", True)
         self._contents = Contents(0, PAGE_SIZE)
         self._same: dict[int, list[int]] = {}

@@ -40,7 +40,8 @@ def _limit(value: int) -> int:
 class Rig:
     """A booted machine; `begin` sets it up as a recording's header says, `step` carries out one step."""
 
-    def __init__(self, switched: Mapping[str, bool] | None = None) -> None:
+    def __init__(self, switched: Mapping[str, bool] | None = None, version: str | None = None) -> None:
+        self.version = version
         self.kernel = kernel = Kernel(table_rows(FRAMES, 1, 2, r.FILE_PAGES, 1, 1, 1))
         self.switched = dict(switched or {})
         self.k = kernel.k
@@ -83,7 +84,7 @@ class Rig:
         window = header["page_size"], int(header["arena"], 16), header["arena_pages"]
         if window != (PAGE_SIZE, r.WINDOW_START * PAGE_SIZE, r.WINDOW_PAGES):
             raise VmsimError("only recordings of 512 pages of 4096 bytes at 0x200000000000 can be replayed")
-        rules = rules_of(str(header["kernel"]), self.switched)
+        rules = rules_of(self.version or str(header["kernel"]), self.switched)
         kernel.rule[: len(rules)] = rules
         self._settings(header)
         flags = v.VM_NOHUGEPAGE if header["thp_disabled"] and kernel.rule[R_NOHUGEPAGE_FLAG] else 0
