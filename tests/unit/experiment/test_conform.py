@@ -14,6 +14,8 @@ from vmsim.errors import VmsimError
 from vmsim.experiment.conform.contents import Contents
 from vmsim.experiment.conform.recording import read_sequences, runs
 from vmsim.experiment.conform.replay import Replayer
+from vmsim.experiment.conform.state import StateText
+from vmsim.mm.task_mmu import PAGE_ANON, PAGE_ZERO, VW_NRUNS, VW_STATE
 
 FOUND = Path(__file__).parents[2] / "conformance" / "data" / "found.jsonl.gz"
 
@@ -118,3 +120,12 @@ def test_run_lengths() -> None:
     for wrong in ("3c", "c", "3c1", None, "3c1.x"):
         with pytest.raises(ValueError):
             runs(wrong, 4)
+
+
+def test_runs_of_pages_that_look_alike_are_one() -> None:
+    """Where the zero page can't be told from anonymous pages, a run of both is one run."""
+    zero, anonymous = 2 << 2 | PAGE_ZERO, 3 << 2 | PAGE_ANON
+    view = [0] * VW_STATE + [zero, anonymous]
+    view[VW_NRUNS] = 2
+    assert StateText("lf", True).pages(view) == "2Z3A"
+    assert StateText("lf", False).pages(view) == "5A"

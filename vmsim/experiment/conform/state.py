@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
 
 from vmsim.experiment.conform.recording import Json, RecordedState
@@ -113,7 +114,8 @@ class StateText:
         known = self._run_texts[chars]
         text = known.get(runs)
         if text is None:
-            text = known[runs] = "".join([f"{run >> 2}{chars[run & 3]}" for run in runs])
+            alike = [(char, sum(run >> 2 for run in group)) for char, group in groupby(runs, lambda run: chars[run & 3])]
+            text = known[runs] = "".join([f"{count}{char}" for char, count in alike])
         return text
 
     def state(self, view: list[int]) -> Json:
