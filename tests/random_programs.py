@@ -54,7 +54,30 @@ def _access(region: str, where: tuple[int, int], kind: str, count: int, writes: 
     return {"access": step | {"work": "200 ns"}}
 
 
+def _on_file(call: str, file: str, where: tuple[int, int], odd: int) -> dict[str, Any]:
+    """A call on a range of a file, or beyond its end by some pages; `odd` bytes into a page."""
+    offset = f"{where[0]} * PAGE_SIZE + {odd}"
+    step: dict[str, Any] = {"file": file, "expect": "any"}
+    if call in ("pread", "pwrite"):
+        step |= {"offset": offset, "length": f"{where[1]} * PAGE_SIZE - {odd // 2}"}
+    elif call in ("read", "write"):
+        step |= {"length": f"{where[1]} * 1000"}
+    elif call == "fadvise":
+        step |= {"advice": ["NORMAL", "RANDOM", "SEQUENTIAL", "WILLNEED", "DONTNEED"][where[0] % 5], "offset": offset}
+    elif call == "sync_file_range":
+        step |= {"flags": [["WRITE"], ["WAIT_BEFORE", "WRITE"], ["WAIT_AFTER"]][where[0] % 3], "offset": offset}
+    return {call: step}
+
+
+_CALLS = ("pread", "pwrite", "pwrite", "read", "write", "fadvise", "fsync", "fdatasync", "sync_file_range")
+_file_call = st.builds(
+    _on_file, st.sampled_from(_CALLS), st.sampled_from(["disk", "memory", "new"]), _range, st.sampled_from([0, 0, 100, 4095])
+)
 _simple = st.one_of(
+    _file_call,
+    _file_call,
+    st.builds(lambda r, w: _on_range("msync", r, w, flags=["SYNC"]), _region, _range),
+    st.just({"sync": {}}),
     st.builds(_mmap, _region, _range, PROTS, st.sampled_from([[], [], ["POPULATE"], ["LOCKED"], ["NORESERVE"]])),
     st.builds(_mmap, _region, _range, st.just(["READ", "WRITE"]), st.just([])),
     st.builds(_on_range, st.sampled_from(["munmap", "mlock", "munlock"]), _region, _range),
@@ -136,6 +159,7 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
         "files": {
             "disk": {"size": REGION * BIG, "cached": draw(st.sampled_from(["none", "50 %"])), "device": "sda"},
             "memory": {"size": REGION * BIG, "fs": "tmpfs"},
+            "new": {"size": 0, "device": "sda"},
         },
         "sysctl": {"vm.max_map_count": draw(st.sampled_from([65530, 25]))},
         "seed": draw(st.integers(1, 100)),

@@ -20,7 +20,7 @@ from vmsim.machine.series import Series
 from vmsim.machine.streams import Streams
 from vmsim.machine.switch import ENTRIES
 from vmsim.machine.task import Task
-from vmsim.mm.boot import clear_ledger
+from vmsim.mm.boot import boot_writeback, clear_ledger
 from vmsim.mm.exec import fill_page_cache, image_vma, mm_create
 from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
@@ -33,6 +33,7 @@ from vmsim.struct import tasks as t
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
 from vmsim.struct.vmas import INDEX_BITS, MM_BRK, MM_END_DATA, MM_START_BRK, MM_TEXT
+from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
 from vmsim.workload.program import Assembler, Assembly, signed
 
@@ -45,6 +46,9 @@ _SYSCTLS = {
     "vm.overcommit_ratio": kn.SYS_OVERCOMMIT_RATIO,
     "vm.overcommit_kbytes": kn.SYS_OVERCOMMIT_KBYTES, "vm.swappiness": kn.SYS_SWAPPINESS, "vm.page-cluster": kn.SYS_PAGE_CLUSTER,
     "vm.mmap_min_addr": kn.SYS_MMAP_MIN_ADDR,
+    "vm.dirty_ratio": kn.SYS_DIRTY_RATIO, "vm.dirty_background_ratio": kn.SYS_DIRTY_BACKGROUND_RATIO,
+    "vm.dirty_bytes": kn.SYS_DIRTY_BYTES, "vm.dirty_background_bytes": kn.SYS_DIRTY_BACKGROUND_BYTES,
+    "vm.dirty_expire_centisecs": kn.SYS_DIRTY_EXPIRE_CENTISECS, "vm.dirty_writeback_centisecs": kn.SYS_DIRTY_WRITEBACK_CENTISECS,
 }  # fmt: skip
 _STACK_GAP_BYTES = 128 * MIB  # arch/x86/mm/mmap.c: MIN_GAP, without address-space randomisation
 
@@ -100,7 +104,8 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
     """The rows of files, their places on devices, and what the page cache holds of them."""
     machine = scenario.machine
     devices = list(machine.devices)
-    next_block = dict.fromkeys(devices, 0)
+    for index, name in enumerate(devices):
+        kernel.bdi[index, BD_BLOCKS] = machine.devices[name].size // machine.page_size
     ids: dict[str, int] = {}
     for number, (name, (spec, pages)) in enumerate(table.items(), start=1):
         row = kernel.file[number]
@@ -118,8 +123,8 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
         elif spec:
             device = spec.device or devices[0]
             row[f.FI_DEVICE] = devices.index(device)
-            row[f.FI_BLOCK] = next_block[device]
-            next_block[device] += pages
+            row[f.FI_BLOCK] = kernel.bdi[devices.index(device), BD_NEXT_BLOCK]
+            kernel.bdi[devices.index(device), BD_NEXT_BLOCK] += pages
             read_ahead = machine.devices[device].read_ahead if spec.read_ahead is None else spec.read_ahead
             row[f.FI_RA_PAGES] = row[f.FI_BDI_RA] = read_ahead // machine.page_size
         cached = spec.cached_pages(machine.page_size) if spec else pages
@@ -197,6 +202,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
         for register, value in spec.vars.items():
             kernel.reg[tid, assembler.registers[register]] = signed(value)
         tasks.append(Task(tid, name, spec.start, spec.nice))
+    boot_writeback(kernel.k, len(machine.devices))
     clear_ledger(kernel.k)
     series = Series(outputs.series.interval, outputs.series.counters) if outputs.series else None
     devices = [

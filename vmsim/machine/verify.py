@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vmsim.errors import ImpossibleState
 from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
+from vmsim.machine.verify_writeback import check_writeback
 from vmsim.mm.rmap import CH_MAPPING, CH_NEXT
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
@@ -47,7 +48,7 @@ def verify(kernel: Kernel) -> None:
     Every frame of the allocator is free, a page table, on exactly one LRU list, locked for I/O or taken by the kernel; lists are linked
     both
     ways; map counts, reverse mappings and RSS equal the page-table entries; VMAs, their index and the totals of their
-    address space agree; the counters of /proc/vmstat equal what they count.
+    address space agree; the counters of /proc/vmstat equal what they count; what is dirty is known to a flusher, and no dirty page is gone.
     """
     wrong = list(_disagreements(kernel))
     if wrong:
@@ -70,6 +71,8 @@ def _disagreements(kernel: Kernel) -> Iterator[str]:
     yield from _check_rights(kernel, mappings)
     yield from _check_page_cache(kernel, used)
     yield from _check_counters(kernel, used)
+    here = _resident(mappings)
+    yield from check_writeback(kernel, used, mappings.pfn[here], mappings.entry[here])
 
 
 def address_spaces(kernel: Kernel) -> list[int]:

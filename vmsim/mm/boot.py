@@ -1,5 +1,6 @@
 """Booting: zones, LRU lists and scalars.   Follows mm/page_alloc.c (free_area_init_nodes, mem_init) of v4.4."""
 
+from vmsim.mm.dirty_limits import wb_init, writeback_set_ratelimit
 from vmsim.mm.page_alloc import zones_create
 from vmsim.mm.swap import lru_init
 from vmsim.struct.jit import entry
@@ -53,3 +54,11 @@ def clear_ledger(k):
     """Forget what was charged outside a slice."""
     for column in range(NR_LEDGER):
         k.led[column] = 0
+
+
+@entry
+def boot_writeback(k, devices):
+    """The dirty limits of the machine's memory, and devices whose speed is not known yet."""
+    writeback_set_ratelimit(k)
+    for device in range(devices):
+        wb_init(k, device)

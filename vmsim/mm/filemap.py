@@ -1,6 +1,7 @@
 """The page cache: looking pages up, faulting them in, and the reads that fill it.   Follows mm/filemap.c of v4.4 (B.5, E.3)."""
 
 from vmsim.mm.mlock_page import mlock_mapped_page
+from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pgtable import set_pte
 from vmsim.mm.readahead import do_async_mmap_readahead, do_sync_mmap_readahead, submit_read
 from vmsim.mm.rmap import page_add_rmap
@@ -20,7 +21,6 @@ from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SC_NR_NEW_BIOS, 
 from vmsim.struct.ledger import L_FAULT, L_IO
 from vmsim.struct.pages import (
     P_FLAGS,
-    PG_DIRTY,
     PG_ERROR,
     PG_LOCKED,
     PG_READAHEAD,
@@ -35,6 +35,7 @@ from vmsim.struct.tasks import (
     FAULT_REREAD,
     FAULT_SUBMITTED,
     FAULT_TRIED,
+    T_DIRTIED_FILE,
     T_FAULT_MAJOR,
     T_FAULT_TRIED,
     T_SUBMIT_NS,
@@ -43,7 +44,7 @@ from vmsim.struct.tasks import (
     WAIT_PAGE,
 )
 from vmsim.struct.vmas import MM_FILEPAGES, V_END, V_FILE, V_FLAGS, V_PGOFF, V_START, VM_SHARED, VM_WRITE
-from vmsim.struct.vmstat import NR_DIRTIED, NR_FILE_DIRTY, PGMAJFAULT
+from vmsim.struct.vmstat import PGMAJFAULT
 
 # What a fault amounted to (VM_FAULT_*); 0 is minor.
 EVENT_MAJOR = 1
@@ -162,14 +163,11 @@ def _reread(k, tid, file, pgoff, pfn):
 
 
 @compiled
-def page_mkwrite(k, v, pfn):
+def page_mkwrite(k, tid, v, pfn):
     """A shared mapping is about to dirty a page: regular files account for it (write-notify)."""
-    if k.frame[pfn, P_FLAGS] & PG_DIRTY != 0:
-        return
-    k.frame[pfn, P_FLAGS] |= PG_DIRTY
+    set_page_dirty(k, pfn)
     if k.file[k.vma[v, V_FILE], FI_KIND] == FILE_REGULAR:
-        k.vmstat[NR_FILE_DIRTY] += 1
-        k.vmstat[NR_DIRTIED] += 1
+        k.task[tid, T_DIRTIED_FILE] = k.vma[v, V_FILE]
 
 
 @compiled

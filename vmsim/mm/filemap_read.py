@@ -65,7 +65,7 @@ def out_of_memory(k, tid):
 
 
 @compiled
-def _read_single(k, tid, file, index):
+def read_single(k, tid, file, index):
     """Read one page and wait for it (readpage)."""
     submit_read(k, tid, file, index, 1, -1, 0)
     pfn = k.pcache[k.file[file, FI_CACHE] + index]
@@ -88,7 +88,7 @@ def page_for_read(k, tid, file, index, request):
         page_cache_sync_readahead(k, tid, file, index, request)
         pfn = k.pcache[slot]
         if pfn <= 0:
-            return _read_single(k, tid, file, index)
+            return read_single(k, tid, file, index)
     if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:
         page_cache_async_readahead(k, tid, file, pfn, index, request)
     if k.frame[pfn, P_FLAGS] & PG_UPTODATE != 0:
@@ -100,7 +100,7 @@ def page_for_read(k, tid, file, index, request):
     if task[T_STAGE] == RW_READING:
         k.file[file, FI_RA_PAGES] //= 4  # shrink_readahead_size_eio
         return PAGE_FAILED
-    return _read_single(k, tid, file, index)
+    return read_single(k, tid, file, index)
 
 
 @compiled

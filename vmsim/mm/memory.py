@@ -127,19 +127,19 @@ def do_shared_fault(k, tid, mm, v, vpn, slot):
     found = file_page(k, tid, v, vpn)
     if found < 0:
         return -found
-    page_mkwrite(k, v, found >> 1)
+    page_mkwrite(k, tid, v, found >> 1)
     _map_file_page(k, mm, v, vpn, slot, found >> 1, PTE_WRITE | PTE_DIRTY)
     return EVENT_MAJOR if found & 1 != 0 else 0
 
 
 @compiled
-def do_wp_page(k, mm, v, vpn, slot):
+def do_wp_page(k, tid, mm, v, vpn, slot):
     """Write to a page that is mapped read-only: take it over if nobody shares it, else copy it."""
     entry = k.pt[slot]
     flags = k.vma[v, V_FLAGS]
     pfn = entry >> PTE_SHIFT
     if flags & VM_SHARED != 0 and entry & PTE_ZERO == 0:
-        page_mkwrite(k, v, pfn)
+        page_mkwrite(k, tid, v, pfn)
         k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
         return 0
     if entry & PTE_ZERO == 0 and k.frame[pfn, P_FLAGS] & PG_ANON != 0:
@@ -184,6 +184,6 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
             return do_cow_fault(k, tid, mm, v, vpn, slot)
         return do_shared_fault(k, tid, mm, v, vpn, slot)
     if write != 0 and entry & PTE_WRITE == 0:
-        return do_wp_page(k, mm, v, vpn, slot)
+        return do_wp_page(k, tid, mm, v, vpn, slot)
     k.pt[slot] = entry | PTE_YOUNG | (PTE_DIRTY if write != 0 else 0)
     return 0

@@ -1,7 +1,8 @@
 """Completion of requests: pages become up to date, and their locks are released.   Follows fs/mpage.c and mm/page_io.c of v4.4."""
 
+from vmsim.mm.page_writeback import end_file_write
 from vmsim.struct.costs import C_IO_COMPLETE
-from vmsim.struct.files import B_FILE, B_INDEX, B_PAGES, B_STATE, BIO_COLUMNS, BIO_FREE, FI_CACHE
+from vmsim.struct.files import B_FILE, B_INDEX, B_PAGES, B_STATE, B_WRITE, BIO_COLUMNS, BIO_FREE, FI_CACHE
 from vmsim.struct.jit import compiled, entry
 from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_UPTODATE
 
@@ -21,7 +22,10 @@ def end_read(k, bio, error):
 @entry
 def complete_bio(k, bio, error):
     """A device has finished a request (`error` 1: it failed); the CPU time of the completion in ns."""
-    end_read(k, bio, error)
+    if k.bio[bio, B_WRITE] != 0 and k.bio[bio, B_FILE] > 0:
+        end_file_write(k, bio, error)
+    else:
+        end_read(k, bio, error)
     for column in range(BIO_COLUMNS):
         k.bio[bio, column] = 0
     k.bio[bio, B_STATE] = BIO_FREE

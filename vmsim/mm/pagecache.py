@@ -1,12 +1,13 @@
 """Entering pages into a file's page cache and taking them out (mm/filemap.c: add_to_page_cache_lru, mm/truncate.c)."""
 
+from vmsim.mm.page_dirty import account_page_cleaned
 from vmsim.mm.swap import free_page_and_lru
 from vmsim.struct.costs import C_PAGE_CACHE_ADD
 from vmsim.struct.files import FI_CACHE, FI_KIND, FI_NRPAGES, FILE_REGULAR
 from vmsim.struct.jit import compiled
 from vmsim.struct.ledger import L_FAULT
 from vmsim.struct.pages import P_FLAGS, P_INDEX, P_MAPPING, PG_DIRTY
-from vmsim.struct.vmstat import NR_FILE_DIRTY, NR_FILE_PAGES, NR_SHMEM
+from vmsim.struct.vmstat import NR_FILE_PAGES, NR_SHMEM
 
 
 @compiled
@@ -30,5 +31,5 @@ def delete_from_page_cache(k, file, pgoff):
     if k.file[file, FI_KIND] != FILE_REGULAR:
         k.vmstat[NR_SHMEM] -= 1
     elif k.frame[pfn, P_FLAGS] & PG_DIRTY != 0:
-        k.vmstat[NR_FILE_DIRTY] -= 1
+        account_page_cleaned(k, file, pfn)
     free_page_and_lru(k, pfn)

@@ -126,6 +126,15 @@ def mark_page_accessed(k, pfn):
 
 
 @compiled
+def rotate_reclaimable_page(k, pfn):
+    """Writeback of a page that reclaim waits for has ended: to the tail of the inactive list."""
+    if k.frame[pfn, P_FLAGS] & (PG_UNEVICTABLE | PG_ACTIVE | PG_LRU) != PG_LRU:
+        return
+    lru_del(k, pfn)
+    lru_add(k, pfn)
+
+
+@compiled
 def free_page_and_lru(k, pfn):
     """The last reference to a page is gone: off its list and back to the allocator."""
     if k.frame[pfn, P_FLAGS] & PG_LRU != 0:

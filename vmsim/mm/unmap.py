@@ -2,6 +2,7 @@
 
 from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pgtable import next_table, set_pte
 from vmsim.mm.rmap import page_remove_rmap
 from vmsim.mm.swap import free_page_and_lru, lru_add, lru_del, mark_page_accessed
@@ -12,7 +13,6 @@ from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import (
     P_FLAGS,
     PG_ANON,
-    PG_DIRTY,
     PG_LRU,
     PG_MLOCKED,
     PG_SWAPCACHE,
@@ -55,7 +55,7 @@ def page_unmapped(k, mm, v, vpn, entry):
     else:
         k.mm[mm, MM_FILEPAGES] -= 1
         if entry & PTE_DIRTY != 0:
-            k.frame[pfn, P_FLAGS] |= PG_DIRTY
+            set_page_dirty(k, pfn)
         if entry & PTE_YOUNG != 0 and k.vma[v, V_FLAGS] & VM_SEQ_READ == 0:
             mark_page_accessed(k, pfn)
     if page_remove_rmap(k, pfn, mm, vpn) == 0:

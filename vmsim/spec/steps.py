@@ -21,6 +21,8 @@ from vmsim.spec.syscalls import (
     SYSCALL_STEPS,
     BrkStep,
     FadviseStep,
+    FdatasyncStep,
+    FsyncStep,
     LseekStep,
     MadviseStep,
     MincoreStep,
@@ -35,10 +37,14 @@ from vmsim.spec.syscalls import (
     MunlockStep,
     MunmapStep,
     PreadStep,
+    PwriteStep,
     ReadaheadStep,
     ReadStep,
     SetrlimitStep,
     StepParent,
+    SyncFileRangeStep,
+    SyncStep,
+    WriteStep,
 )
 from vmsim.spec.values import AnyExpr, ByteExpr, Choice, CountExpr, Name, Probability, Register, TimeExpr
 
@@ -211,6 +217,12 @@ Step = Annotated[
     | Annotated[SetrlimitStep, Tag("setrlimit")]
     | Annotated[ReadStep, Tag("read")]
     | Annotated[PreadStep, Tag("pread")]
+    | Annotated[WriteStep, Tag("write")]
+    | Annotated[PwriteStep, Tag("pwrite")]
+    | Annotated[FsyncStep, Tag("fsync")]
+    | Annotated[FdatasyncStep, Tag("fdatasync")]
+    | Annotated[SyncFileRangeStep, Tag("sync_file_range")]
+    | Annotated[SyncStep, Tag("sync")]
     | Annotated[LseekStep, Tag("lseek")]
     | Annotated[FadviseStep, Tag("fadvise")]
     | Annotated[ReadaheadStep, Tag("readahead")]

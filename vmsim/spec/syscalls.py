@@ -242,7 +242,54 @@ class ReadaheadStep(FileCall):
     length: ByteExpr = Field(description="length in bytes")
 
 
-FILE_STEPS = (ReadStep, PreadStep, LseekStep, FadviseStep, ReadaheadStep)
+class WriteStep(FileCall):
+    """write(2) at the file's position, which it moves; the file grows as needed."""
+
+    step = "write"
+    length: ByteExpr = Field(description="bytes")
+
+
+class PwriteStep(FileCall):
+    """pwrite(2)."""
+
+    step = "pwrite"
+    length: ByteExpr = Field(description="bytes")
+    offset: ByteExpr = Field(description="where in the file")
+
+
+class FsyncStep(FileCall):
+    """fsync(2)."""
+
+    step = "fsync"
+    shorthand = "file"
+
+
+class FdatasyncStep(FileCall):
+    """fdatasync(2)."""
+
+    step = "fdatasync"
+    shorthand = "file"
+
+
+class SyncFileRangeStep(FileCall):
+    """sync_file_range(2)."""
+
+    step = "sync_file_range"
+    offset: ByteExpr = Field(default=Num(0), description="start of the range")
+    length: ByteExpr = Field(default=Num(0), description="length in bytes; 0: to the end of the file")
+    flags: SyncFlags = Field(description="SYNC_FILE_RANGE_ names")
+
+
+class SyncStep(Syscall):
+    """sync(2)."""
+
+    step = "sync"
+
+
+FILE_STEPS = (
+    ReadStep, PreadStep, WriteStep, PwriteStep, LseekStep, FadviseStep, ReadaheadStep, FsyncStep, FdatasyncStep,
+    SyncFileRangeStep, SyncStep,
+)  # fmt: skip
 SYSCALL_STEPS = (
     MmapStep, MunmapStep, MprotectStep, MlockStep, Mlock2Step, MunlockStep, MlockallStep, MunlockallStep, MadviseStep,
     MsyncStep, MincoreStep, MremapStep, BrkStep, SetrlimitStep, *FILE_STEPS,

@@ -20,7 +20,7 @@ from vmsim.struct.pages import FRAME_COLUMNS, ZONE_COLUMNS
 from vmsim.struct.tasks import ACCESS_BUFFER, NR_KINDS, NR_REGISTERS, NR_RLIMITS, TASK_COLUMNS
 from vmsim.struct.vmas import INDEX_COLUMNS, INDEX_FANOUT, MM_COLUMNS, VMA_COLUMNS
 from vmsim.struct.vmstat import NR_VMSTAT
-from vmsim.struct.writeback import BDI_COLUMNS, DOMAIN_COLUMNS, EXTENT_COLUMNS, MAX_BDIS, NR_TAGS, TAG_LEVELS
+from vmsim.struct.writeback import BDI_COLUMNS, DOMAIN_COLUMNS, EXTENT_COLUMNS, EXTENT_ROWS, MAX_BDIS, NR_TAGS, TAG_LEVELS
 
 CODE_COLUMNS = 12
 NR_BIOS = 16384
@@ -64,6 +64,7 @@ SC_PAGEVEC = 38  # pages that wait in some CPU's pagevec, as far as a drain woul
 SC_INO_NEXT = 41  # serial number of the file created last
 SC_PCACHE_ROWS = 42  # slots of `pcache`
 SC_TOTALRESERVE = 58  # pages that no heuristic counts as free (totalreserve_pages)
+SC_WAKE = 43  # daemons to wake at the end of the slice, a bit each
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
@@ -101,6 +102,12 @@ SYS_ADMIN_RESERVE_KBYTES = 9
 SYS_USER_RESERVE_KBYTES = 10
 SYS_STACK_GUARD_PAGES = 11
 SYS_WATERMARK_SCALE_FACTOR = 12
+SYS_DIRTY_RATIO = 16
+SYS_DIRTY_BACKGROUND_RATIO = 17
+SYS_DIRTY_BYTES = 18
+SYS_DIRTY_BACKGROUND_BYTES = 19
+SYS_DIRTY_EXPIRE_CENTISECS = 20
+SYS_DIRTY_WRITEBACK_CENTISECS = 21
 NR_SYSCTL = 32
 
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).
@@ -228,6 +235,6 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
         "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
         "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
-        "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": 1 << 16,
+        "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
     }  # fmt: skip
     return rows

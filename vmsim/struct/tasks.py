@@ -54,7 +54,18 @@ T_SAVED_LEFT = 56
 T_VMACACHE = 57  # the VMAs found last, four slots by page number (4.4: task_struct.vmacache)
 T_VMACACHE_SEQ = 61  # MM_VMACACHE_SEQ when they were found
 T_SUBMIT_NS = 62  # CPU time of a submission that a fault in progress still has to spend
-TASK_COLUMNS = 64
+T_NR_DIRTIED = 80  # pages that it dirtied since it last paused or looked at the limits
+T_NR_DIRTIED_PAUSE = 81  # after how many it does so again
+T_DIRTY_PAUSED_WHEN = 82
+T_THROTTLED = 83  # it pauses in balance_dirty_pages
+T_DIRTIED_FILE = 84  # a fault dirtied a page of this file: the limits are looked at when it is over
+T_WB_INDEX = 85  # where the writing of a file that the task is at goes on, where it ends, and how many pages it may still be
+T_WB_END = 86
+T_WB_LEFT = 87
+T_SYNC = 88  # how far its synchronous write has come, and of which file sync(2) is writing
+T_SYNC_FILE = 89
+T_WB_LAST = 90  # and the page that was written last
+TASK_COLUMNS = 96
 
 TASK_RUNNABLE = 1
 TASK_BLOCKED = 2
@@ -67,6 +78,7 @@ WAIT_MEMORY = 3
 WAIT_TASK = 4
 WAIT_WRITEBACK = 5
 WAIT_THROTTLE = 6
+WAIT_EVENT = 7  # a daemon: until its bit of SC_WAKE is set; argument: ns, or 0 for ever
 
 EXIT_DONE = 1
 EXIT_SYSCALL = 2  # a system call failed that the program expects to succeed

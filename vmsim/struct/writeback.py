@@ -33,9 +33,7 @@ BD_COMPLETIONS = 14  # pages written lately, halved every 3 s
 BD_COMPLETIONS_PERIOD = 15
 BD_DIRTY_EXCEEDED = 16
 BD_TID = 17  # task of its flusher, 0 if it has none
-BD_WORK_STATE = 18  # FLUSH_*: what the flusher is at
 BD_WORK_PAGES = 19  # pages that reclaim asked for (wakeup_flusher_threads)
-BD_WORK_SYNC = 20  # a sync(2) waits: all pages that are dirty
 BD_BACKGROUND = 21  # wb_start_background_writeback was called
 BD_LAST_OLD_FLUSH = 22
 BD_SEQ = 23  # last place on a list of files that was given out
@@ -43,22 +41,20 @@ BD_FILE = 24  # file that is being written, 0: none
 BD_CHUNK = 25  # pages left of its share
 BD_NR_PAGES = 26  # pages left of the work in progress
 BD_WORK_KIND = 27  # WORK_*
-BD_TIMER = 28  # when the flusher looks again by itself, 0: not at all
 BD_CYCLIC_END = 29  # page at which the present pass over a file ends
-BD_WROTE = 30  # pages of the present file that were started
 BD_OLDER = 31  # the work takes only files that were dirtied before, ns
+BD_NR_FILES = 32  # files on its lists
+BD_PROGRESS = 33  # the present round over its files has written something
+BD_STARTED = 34  # when the work began
 BDI_COLUMNS = 40
-MAX_BDIS = 64
-
-FLUSH_IDLE = 0
-FLUSH_WORK = 1  # choosing the next file
-FLUSH_FILE = 2  # writing one
+EXTENT_ROWS = 1 << 16
+MAX_BDIS = 48
+DAEMON_FLUSHER = 8  # kind of the flusher of device 0; those of the others follow
 
 WORK_NONE = 0
 WORK_PAGES = 1
-WORK_SYNC = 2
-WORK_OLD = 3
-WORK_BACKGROUND = 4
+WORK_OLD = 2
+WORK_BACKGROUND = 3
 
 # Lists of files with dirty pages.
 WB_NONE = 0
@@ -73,7 +69,12 @@ DOM_COMPLETIONS = 2
 DOM_COMPLETIONS_PERIOD = 3
 DOM_RATELIMIT_PAGES = 4  # a CPU looks at the limits at least every so many pages
 DOM_EXTENT_NEXT = 5  # last row of `extent` that is used
-DOMAIN_COLUMNS = 16
+DOM_THRESH = 6  # as they were last computed
+DOM_BG_THRESH = 7
+DOM_DIRTY = 8
+DOM_CPU_DIRTIED = 16  # pages that each CPU has dirtied since it last looked at the limits (bdp_ratelimits)
+DOM_CPUS = 64
+DOMAIN_COLUMNS = DOM_CPU_DIRTIED + DOM_CPUS
 
 BIO_MAX_PAGES = 256
 NR_REQUESTS = 128  # write requests of a device after which a flusher waits (BLKDEV_MAX_RQ)

@@ -2,9 +2,24 @@
 
 from vmsim.mm.fadvise import sys_fadvise, sys_lseek, sys_readahead
 from vmsim.mm.filemap_read import FILE_POSITION, sys_read
-from vmsim.struct.errno import EINVAL, ENOSYS
+from vmsim.mm.filemap_write import sys_write
+from vmsim.mm.sync import sys_fsync, sys_sync, sys_sync_file_range
+from vmsim.struct.errno import EINVAL, ENOSYS, EWAIT
 from vmsim.struct.jit import compiled
-from vmsim.struct.syscalls import SYS_FADVISE, SYS_LSEEK, SYS_PREAD, SYS_READ, SYS_READAHEAD
+from vmsim.struct.syscalls import (
+    SYS_FADVISE,
+    SYS_FDATASYNC,
+    SYS_FSYNC,
+    SYS_LSEEK,
+    SYS_PREAD,
+    SYS_PWRITE,
+    SYS_READ,
+    SYS_READAHEAD,
+    SYS_SYNC,
+    SYS_SYNC_FILE_RANGE,
+    SYS_WRITE,
+)
+from vmsim.struct.tasks import T_STAGE
 
 
 @compiled
@@ -20,4 +35,22 @@ def file_call(k, tid, nr, fd, a1, a2, a3):
         return sys_readahead(k, tid, fd, a1, a2)
     if nr == SYS_LSEEK:
         return sys_lseek(k, fd, a1, a2)
+    if nr == SYS_PWRITE:
+        return sys_write(k, tid, fd, a1, a2) if a2 >= 0 else -EINVAL
+    if nr == SYS_WRITE:
+        return sys_write(k, tid, fd, a1, FILE_POSITION)
+    result = _sync_call(k, tid, nr, fd, a1, a2, a3)
+    if result == -EWAIT:
+        k.task[tid, T_STAGE] = 1
+    return result
+
+
+@compiled
+def _sync_call(k, tid, nr, fd, a1, a2, a3):
+    if nr == SYS_FSYNC or nr == SYS_FDATASYNC:
+        return sys_fsync(k, tid, fd)
+    if nr == SYS_SYNC_FILE_RANGE:
+        return sys_sync_file_range(k, tid, fd, a1, a2, a3)
+    if nr == SYS_SYNC:
+        return sys_sync(k, tid)
     return -ENOSYS

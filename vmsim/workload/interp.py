@@ -1,6 +1,7 @@
 """Running a program: one compiled call carries out instructions until something must wait or the slice's time is used."""
 
 from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_FAULT, access_burst
+from vmsim.mm.balance import balance_dirty_pages_ratelimited
 from vmsim.mm.exit import do_exit
 from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault
 from vmsim.mm.resched import elapsed_ns
@@ -41,6 +42,7 @@ from vmsim.struct.tasks import (
     T_BUF_POS,
     T_BUS_PC,
     T_BUS_REG,
+    T_DIRTIED_FILE,
     T_MM,
     T_NSIGNALS,
     T_PC,
@@ -58,6 +60,7 @@ from vmsim.struct.tasks import (
     T_STOP_ERRNO,
     T_STOP_NR,
     T_STOP_PC,
+    T_THROTTLED,
     T_WAIT,
     T_WAIT_ARG,
     WAIT_NONE,
@@ -133,6 +136,18 @@ def _sigreturn(k, tid):
 
 
 @compiled
+def _pauses(k, tid):
+    """Whether the fault that is over dirtied a page of a file, and the task must wait for its device now (do_shared_fault)."""
+    file = k.task[tid, T_DIRTIED_FILE]
+    if file == 0:
+        return False
+    k.task[tid, T_DIRTIED_FILE] = 0
+    pauses = balance_dirty_pages_ratelimited(k, tid, file)
+    k.task[tid, T_THROTTLED] = 0
+    return pauses
+
+
+@compiled
 def _fault(k, tid):
     """Handle the fault that stopped a burst: GO_ON (try the access again) or why the slice ends."""
     task = k.task[tid]
@@ -147,6 +162,8 @@ def _fault(k, tid):
         task[T_ACC_KIND] = KIND_MAJOR
     elif result > 0:
         return deliver_signal(k, tid, result)
+    if _pauses(k, tid):
+        return SLICE_BLOCKED
     return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else GO_ON
 
 

@@ -39,11 +39,14 @@ from vmsim.spec.syscalls import (
     MremapStep,
     MsyncStep,
     PreadStep,
+    PwriteStep,
     RangeCall,
     ReadaheadStep,
     ReadStep,
     SetrlimitStep,
+    SyncFileRangeStep,
     Syscall,
+    WriteStep,
 )
 from vmsim.struct.errno import SIGBUS, SIGSEGV
 from vmsim.struct.syscalls import SYSCALL_NAMES
@@ -303,14 +306,16 @@ class Assembler:
     def file_operands(self, step: FileCall) -> tuple[Expr | int, ...]:
         """The arguments of a call on a file, after its descriptor."""
         match step:
-            case PreadStep():
+            case PreadStep() | PwriteStep():
                 return step.length, step.offset
-            case ReadStep():
+            case ReadStep() | WriteStep():
                 return (step.length,)
             case LseekStep():
                 return step.offset, step.whence
             case FadviseStep():
                 return step.offset, step.length, step.advice
+            case SyncFileRangeStep():
+                return step.offset, step.length, step.flags
             case ReadaheadStep():
                 return step.offset, step.length
         return ()
