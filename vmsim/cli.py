@@ -231,6 +231,16 @@ def _record(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _validate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", metavar="FILE", nargs="+", help="a recording of a whole system: JSON, plain or gzip'd")
+    add("--json", action="store_true", help="print all checks as JSON")
+    add("--jobs", metavar="N", type=_count, help="processes to use (default: all cores)")
+    add("--label", dest="labels", metavar="L", action="append", default=[], help="only this label; may be repeated")
+    add("--brief", action="store_true", help="show only what disagrees")
+    add("--quiet", action="store_true", help="show no progress")
+
+
 @dataclass(frozen=True)
 class _Command:
     told: str
@@ -251,6 +261,7 @@ _COMMANDS = {
     "record": _Command(
         "record the running kernel, compare the simulator with it, and shrink what differs", "vmsim.cli_record:record", _record
     ),
+    "validate": _Command("replay recorded machines and compare their counts", "vmsim.cli_validate:validate", _validate),
     "bench": _Command("measure vmsim's own speed on this machine", "vmsim.cli_about:bench"),
     "version": _Command("print the version", "vmsim.cli_about:show_version"),
 }

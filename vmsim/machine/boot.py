@@ -53,7 +53,7 @@ def boot(kernel: Kernel, zones: list[ZoneMap], scenario: Scenario) -> None:
     rows[:, pg.Z_PRESENT] = [zone.present for zone in zones]
     kernel.sc[kn.SC_NR_FRAMES] = zones[-1].end
     kernel.sc[kn.SC_TOTALRAM] = sum(zone.managed for zone in zones)
-    thp = scenario.kernel.transparent_hugepage == "always"
+    thp = scenario.kernel.transparent_hugepage != "never"
     node = Node(rows, [zone.name for zone in zones], int(kernel.geo[kn.G_PAGE_SHIFT]), scenario.machine.cpus, _rules(kernel, scenario))
     kernel.sysctl[kn.SYS_MIN_FREE_KBYTES] = init_zones(node, [zone.late for zone in zones], thp)
     _write_settings(kernel, node, scenario)

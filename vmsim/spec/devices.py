@@ -80,6 +80,9 @@ class Flash(Device):
     bandwidth_write: Rate
     channels: Positive
     latency: Latency = Field(default=LognormalLatency(), description="how the latencies are distributed")
+    rotational: bool = Field(
+        default=False, description="what the kernel takes it for (queue/rotational): swap uses a solid-state device otherwise"
+    )
 
 
 class SataSsd(Flash):
