@@ -8,6 +8,7 @@ import pytest
 from scenario import PAGE, finish, mmap, run, start, sweep
 
 from vmsim.struct.files import FI_NRPAGES, FI_SIZE
+from vmsim.struct.kernel import SYS_DIRTY_BACKGROUND_BYTES, SYS_DIRTY_BACKGROUND_RATIO, SYS_DIRTY_BYTES, SYS_DIRTY_RATIO
 
 PAGES = 64
 
@@ -117,3 +118,30 @@ def test_dontneed_drops_what_is_clean() -> None:
     ]
     outcome = run(steps, files=file(cached="all"), image="none")
     assert outcome.built.kernel.file[1, FI_NRPAGES] == outcome.vmstat("nr_dirty") == 10
+
+
+def test_drop_caches() -> None:
+    """Clean unmapped pages go; dirty and mapped ones stay (fs/drop_caches.c)."""
+    steps = [
+        mmap(4 * PAGE, file="f", prot=["READ"], addr=1 << 30),
+        sweep(count=4),
+        {"pwrite": {"file": "f", "offset": 32 * PAGE, "length": 3 * PAGE}},
+        {"sysctl": {"name": "vm.drop_caches", "value": 1}},
+        {"sysctl": {"name": "vm.drop_caches", "value": 9, "expect": "EINVAL"}},
+    ]
+    outcome = run(steps, files=file(cached="all"), image="none", fault_around_bytes=4096)
+    assert outcome.built.kernel.file[1, FI_NRPAGES] == 4 + 3
+    assert outcome.vmstat("drop_pagecache") == 1
+
+
+def test_of_a_pair_of_limits_the_last_written_holds() -> None:
+    steps = [
+        {"sysctl": {"name": "vm.dirty_bytes", "value": 8192}},
+        {"sysctl": {"name": "vm.dirty_bytes", "value": 8191, "expect": "EINVAL"}},
+        {"sysctl": {"name": "vm.dirty_background_bytes", "value": 4096}},
+        {"sysctl": {"name": "vm.dirty_background_ratio", "value": 5}},
+    ]
+    outcome = run(steps, files=file(), image="none")
+    setting = outcome.built.kernel.sysctl
+    assert [int(setting[n]) for n in (SYS_DIRTY_BYTES, SYS_DIRTY_RATIO)] == [8192, 0]
+    assert [int(setting[n]) for n in (SYS_DIRTY_BACKGROUND_BYTES, SYS_DIRTY_BACKGROUND_RATIO)] == [0, 5]

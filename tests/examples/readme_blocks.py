@@ -76,11 +76,11 @@ def rules() -> str:
 def acting() -> str:
     """Which settings and calls the modelled kernel acts on."""
     from vmsim.machine.boot import BOOT_SYSCTLS
-    from vmsim.machine.build import _SYSCTLS
     from vmsim.spec.costs import COSTS
     from vmsim.spec.rlimits import RESOURCES
     from vmsim.struct import kernel as kn
     from vmsim.struct.syscalls import SYSCALL_NAMES
+    from vmsim.workload.sysctls import SYSCTL_NUMBERS
 
     used = _mentions("mm") | _mentions("hw") | _mentions("workload") | _mentions("machine")
     in_mm = _mentions("mm")
@@ -88,7 +88,7 @@ def acting() -> str:
     calls = {name.removeprefix("SYS_") for name in _calls() if name.startswith("SYS_")}
     lists = {
         "System calls that are carried out": [name for name in SYSCALL_NAMES if name.upper() in calls],
-        "Sysctls that change something": [name for name, index in _SYSCTLS.items() if numbers[index] in in_mm] + list(BOOT_SYSCTLS),
+        "Sysctls that change something": [name for name, index in SYSCTL_NUMBERS.items() if numbers[index] in in_mm] + list(BOOT_SYSCTLS),
         "Rlimits that are enforced": [name for name in RESOURCES if name in in_mm],
         "Costs that nothing charges yet": [name for name in COSTS if f"C_{name.upper()}" not in used],
     }

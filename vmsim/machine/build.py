@@ -36,19 +36,11 @@ from vmsim.struct.vmas import INDEX_BITS, MM_BRK, MM_END_DATA, MM_START_BRK, MM_
 from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
 from vmsim.workload.program import Assembler, Assembly, signed
+from vmsim.workload.sysctls import SYSCTL_NUMBERS
 
 _CAPABILITIES = {
     "CAP_IPC_LOCK": t.CAP_IPC_LOCK, "CAP_SYS_RESOURCE": t.CAP_SYS_RESOURCE, "CAP_SYS_ADMIN": t.CAP_SYS_ADMIN,
     "CAP_SYS_NICE": t.CAP_SYS_NICE, "CAP_SYS_RAWIO": t.CAP_SYS_RAWIO,
-}  # fmt: skip
-_SYSCTLS = {
-    "vm.max_map_count": kn.SYS_MAX_MAP_COUNT, "vm.overcommit_memory": kn.SYS_OVERCOMMIT_MEMORY,
-    "vm.overcommit_ratio": kn.SYS_OVERCOMMIT_RATIO,
-    "vm.overcommit_kbytes": kn.SYS_OVERCOMMIT_KBYTES, "vm.swappiness": kn.SYS_SWAPPINESS, "vm.page-cluster": kn.SYS_PAGE_CLUSTER,
-    "vm.mmap_min_addr": kn.SYS_MMAP_MIN_ADDR,
-    "vm.dirty_ratio": kn.SYS_DIRTY_RATIO, "vm.dirty_background_ratio": kn.SYS_DIRTY_BACKGROUND_RATIO,
-    "vm.dirty_bytes": kn.SYS_DIRTY_BYTES, "vm.dirty_background_bytes": kn.SYS_DIRTY_BACKGROUND_BYTES,
-    "vm.dirty_expire_centisecs": kn.SYS_DIRTY_EXPIRE_CENTISECS, "vm.dirty_writeback_centisecs": kn.SYS_DIRTY_WRITEBACK_CENTISECS,
 }  # fmt: skip
 _STACK_GAP_BYTES = 128 * MIB  # arch/x86/mm/mmap.c: MIN_GAP, without address-space randomisation
 
@@ -85,8 +77,8 @@ def _fill_settings(kernel: Kernel, scenario: Scenario) -> None:
     va_bits = int(kernel.geo[kn.G_PAGE_SHIFT]) + sum(int(bits) for bits in kernel.geo[kn.G_BITS : kn.G_BITS + int(kernel.geo[kn.G_LEVELS])])
     kernel.sc[kn.SC_INDEX_DEPTH] = -(-(va_bits - int(kernel.geo[kn.G_PAGE_SHIFT])) // INDEX_BITS)
     kernel.cost[:] = [machine.costs[name] for name in COST_NAMES]
-    for name, index in _SYSCTLS.items():
-        value = spec.sysctl[name]
+    for name, index in SYSCTL_NUMBERS.items():
+        value = spec.sysctl.get(name)
         kernel.sysctl[index] = value if isinstance(value, int) else 0
     kernel.sysctl[kn.SYS_FAULT_AROUND_PAGES] = max(1, spec.fault_around_bytes // machine.page_size)
     kernel.sysctl[kn.SYS_ADMIN_RESERVE_KBYTES] = min(machine.ram // KIB // 32, 8192)

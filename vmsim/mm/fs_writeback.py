@@ -4,14 +4,14 @@ One step function, called slice by slice; what it is at stands in the device's r
 
 | BD_WORK_KIND | ends when |
 |---|---|
-| WORK_NONE | there is work; else it sleeps until the timer of `dirty_writeback_centisecs` or until it is woken |
+| WORK_NONE | the flusher is called, or its timer (`dirty_writeback_centisecs`) runs out, and there is work |
 | WORK_PAGES | the pages that reclaim asked for are written |
 | WORK_OLD | no file is left that became dirty more than `dirty_expire_centisecs` ago |
 | WORK_BACKGROUND | dirty memory is below the background threshold |
 """
 
 from vmsim.mm.dirty_limits import global_dirty_limits, wb_calc_thresh, wb_update_bandwidth
-from vmsim.mm.inode_lists import NS_PER_CENTISEC, next_file, put_on_list, queue_io, redirty_tail, wake_flusher
+from vmsim.mm.inode_lists import NS_PER_CENTISEC, next_file, put_on_list, queue_io, redirty_tail, set_timer, wake_flusher
 from vmsim.mm.page_writeback import WB_DONE, WB_WAITS, write_cache_pages
 from vmsim.mm.resched import elapsed_ns, now_ns
 from vmsim.struct.files import FI_CAPACITY, FI_NRDIRTY, FI_WB_INDEX
@@ -48,7 +48,9 @@ from vmsim.struct.writeback import (
     BD_NRDIRTY,
     BD_OLDER,
     BD_PROGRESS,
+    BD_RUNNING,
     BD_STARTED,
+    BD_TIMER,
     BD_WORK_KIND,
     BD_WORK_PAGES,
     DOM_BG_THRESH,
@@ -103,7 +105,6 @@ def _begin_work(k, device, kind, pages, older, now):
 def _next_work(k, device, now):
     """Begin the next piece of work, in the order of wb_do_writeback; False if there is none."""
     row = k.bdi[device]
-    row[BD_BACKGROUND] = 0
     interval = k.sysctl[SYS_DIRTY_WRITEBACK_CENTISECS] * NS_PER_CENTISEC
     if row[BD_WORK_PAGES] > 0:
         _begin_work(k, device, WORK_PAGES, row[BD_WORK_PAGES], now, now)
@@ -207,11 +208,39 @@ def _write_file(k, tid, device):
 
 
 @compiled
-def _sleep(k, tid, device):
-    """Sleep until the flusher is woken, or while there are dirty files for the period of dirty_writeback_centisecs."""
-    interval = k.sysctl[SYS_DIRTY_WRITEBACK_CENTISECS] * NS_PER_CENTISEC
+def _is_called(k, device, now):
+    """Whether there is reason to look for work: somebody asked for some, or the timer has run out."""
+    row = k.bdi[device]
+    timer = row[BD_TIMER] != 0 and now >= row[BD_TIMER]
+    return timer or row[BD_BACKGROUND] != 0 or row[BD_WORK_PAGES] > 0
+
+
+@compiled
+def _has_work(k, device, now):
+    """Go from one piece of work to the next; False when the flusher is to sleep (wb_workfn)."""
+    row = k.bdi[device]
+    if row[BD_WORK_KIND] != WORK_NONE:
+        return True
+    if row[BD_RUNNING] == 0:
+        if not _is_called(k, device, now):
+            return False
+        row[BD_RUNNING] = 1
+        row[BD_BACKGROUND] = 0
+    if _next_work(k, device, now):
+        return True
+    row[BD_RUNNING] = 0
+    row[BD_TIMER] = 0
+    if row[BD_NR_FILES] > 0:
+        set_timer(k, device)
+    return False
+
+
+@compiled
+def _sleep(k, tid, device, now):
+    """Sleep until the flusher is called, or its timer runs out."""
+    timer = k.bdi[device, BD_TIMER]
     k.task[tid, T_WAIT] = WAIT_EVENT
-    k.task[tid, T_WAIT_ARG] = interval if k.bdi[device, BD_NR_FILES] > 0 else 0
+    k.task[tid, T_WAIT_ARG] = max(timer - now, 1) if timer != 0 else 0
     return SLICE_BLOCKED
 
 
@@ -221,8 +250,8 @@ def wb_workfn_step(k, tid, device):
     row = k.bdi[device]
     while True:
         now = now_ns(k)
-        if row[BD_WORK_KIND] == WORK_NONE and not _next_work(k, device, now):
-            return _sleep(k, tid, device)
+        if not _has_work(k, device, now):
+            return _sleep(k, tid, device, now)
         if row[BD_FILE] == 0 and not (_goes_on(k, device, now) and _begin_file(k, tid, device)):
             row[BD_WORK_KIND] = WORK_NONE
             continue

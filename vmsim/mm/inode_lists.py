@@ -12,6 +12,7 @@ from vmsim.struct.writeback import (
     BD_NR_FILES,
     BD_SEQ,
     BD_TID,
+    BD_TIMER,
     DAEMON_FLUSHER,
     WB_DIRTY,
     WB_IO,
@@ -42,6 +43,13 @@ def put_on_list(k, file, which):
 
 
 @compiled
+def set_timer(k, device):
+    """The flusher is to look for work in dirty_writeback_centisecs, if that is not 0 (wb_wakeup_delayed)."""
+    interval = k.sysctl[SYS_DIRTY_WRITEBACK_CENTISECS] * NS_PER_CENTISEC
+    k.bdi[device, BD_TIMER] = now_ns(k) + interval if interval > 0 else 0
+
+
+@compiled
 def mark_inode_dirty(k, file):
     """A page of a file became dirty; the first one puts it on b_dirty, and the device's first file sets the flusher's timer."""
     if k.file[file, FI_WB_LIST] != WB_NONE:
@@ -50,8 +58,9 @@ def mark_inode_dirty(k, file):
     first = k.bdi[device, BD_NR_FILES] == 0
     k.file[file, FI_DIRTIED_WHEN] = now_ns(k)
     put_on_list(k, file, WB_DIRTY)
-    if first and k.sysctl[SYS_DIRTY_WRITEBACK_CENTISECS] > 0:
-        wake_flusher(k, device)
+    if first and k.bdi[device, BD_TIMER] == 0:
+        set_timer(k, device)
+        wake_flusher(k, device)  # only so that it sleeps until then
 
 
 @compiled

@@ -44,6 +44,7 @@ from vmsim.spec.syscalls import (
     StepParent,
     SyncFileRangeStep,
     SyncStep,
+    SysctlStep,
     WriteStep,
 )
 from vmsim.spec.values import AnyExpr, ByteExpr, Choice, CountExpr, Name, Probability, Register, TimeExpr
@@ -223,6 +224,7 @@ Step = Annotated[
     | Annotated[FdatasyncStep, Tag("fdatasync")]
     | Annotated[SyncFileRangeStep, Tag("sync_file_range")]
     | Annotated[SyncStep, Tag("sync")]
+    | Annotated[SysctlStep, Tag("sysctl")]
     | Annotated[LseekStep, Tag("lseek")]
     | Annotated[FadviseStep, Tag("fadvise")]
     | Annotated[ReadaheadStep, Tag("readahead")]

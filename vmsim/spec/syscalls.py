@@ -12,7 +12,8 @@ from vmsim.spec.expr import Expr, Num
 from vmsim.spec.flags import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from vmsim.spec.model import SpecModel
 from vmsim.spec.rlimits import RESOURCES, UNLIMITED
-from vmsim.spec.values import ByteExpr, Checked, Choice, Expression, FlagSet, Name, Register
+from vmsim.spec.sysctl import RUNTIME
+from vmsim.spec.values import ByteExpr, Checked, Choice, CountExpr, Expression, FlagSet, Name, Register
 from vmsim.struct.tasks import RLIM_INFINITY
 
 Prot = Annotated[int, FlagSet(flags.PROT)]
@@ -286,9 +287,19 @@ class SyncStep(Syscall):
     step = "sync"
 
 
+class SysctlStep(Syscall):
+    """Writing to a file of /proc/sys/vm."""
+
+    step = "sysctl"
+    name: Annotated[str, Choice("setting that a program can write", tuple(RUNTIME))] = Field(
+        description="a setting that can change while the machine runs, or vm.drop_caches"
+    )
+    value: CountExpr = Field(description="new value; EINVAL outside the setting's range")
+
+
 FILE_STEPS = (
     ReadStep, PreadStep, WriteStep, PwriteStep, LseekStep, FadviseStep, ReadaheadStep, FsyncStep, FdatasyncStep,
-    SyncFileRangeStep, SyncStep,
+    SyncFileRangeStep, SyncStep, SysctlStep,
 )  # fmt: skip
 SYSCALL_STEPS = (
     MmapStep, MunmapStep, MprotectStep, MlockStep, Mlock2Step, MunlockStep, MlockallStep, MunlockallStep, MadviseStep,

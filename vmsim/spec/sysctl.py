@@ -72,6 +72,16 @@ SYSCTLS: Final[Mapping[str, Sysctl]] = {
     "vm.numa_zonelist_order": Sysctl("order of zones over nodes", "default", words=("default", "node", "zone")),
 }
 
+# Those that a program may write while it runs: `sysctl` steps. drop_caches is none of the above, as it is an act, not a setting.
+RUNTIME: Final[Mapping[str, Sysctl]] = {
+    name: SYSCTLS[name]
+    for name in (
+        "vm.max_map_count", "vm.overcommit_memory", "vm.overcommit_ratio", "vm.overcommit_kbytes", "vm.swappiness",
+        "vm.page-cluster", "vm.dirty_ratio", "vm.dirty_background_ratio", "vm.dirty_bytes", "vm.dirty_background_bytes",
+        "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs",
+    )
+} | {"vm.drop_caches": Sysctl("bits: 1 the page cache, 2 slab objects", 0, 1, 4)}  # fmt: skip
+
 DEFAULTS: Final[Mapping[str, SysctlValue]] = {name: sysctl.default for name, sysctl in SYSCTLS.items()}
 
 

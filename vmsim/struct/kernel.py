@@ -108,6 +108,7 @@ SYS_DIRTY_BYTES = 18
 SYS_DIRTY_BACKGROUND_BYTES = 19
 SYS_DIRTY_EXPIRE_CENTISECS = 20
 SYS_DIRTY_WRITEBACK_CENTISECS = 21
+SYS_DROP_CACHES = 22
 NR_SYSCTL = 32
 
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).

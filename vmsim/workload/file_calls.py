@@ -4,6 +4,7 @@ from vmsim.mm.fadvise import sys_fadvise, sys_lseek, sys_readahead
 from vmsim.mm.filemap_read import FILE_POSITION, sys_read
 from vmsim.mm.filemap_write import sys_write
 from vmsim.mm.sync import sys_fsync, sys_sync, sys_sync_file_range
+from vmsim.mm.sysctl import sys_sysctl
 from vmsim.struct.errno import EINVAL, ENOSYS, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.syscalls import (
@@ -17,6 +18,7 @@ from vmsim.struct.syscalls import (
     SYS_READAHEAD,
     SYS_SYNC,
     SYS_SYNC_FILE_RANGE,
+    SYS_SYSCTL,
     SYS_WRITE,
 )
 from vmsim.struct.tasks import T_STAGE
@@ -51,6 +53,8 @@ def _sync_call(k, tid, nr, fd, a1, a2, a3):
         return sys_fsync(k, tid, fd)
     if nr == SYS_SYNC_FILE_RANGE:
         return sys_sync_file_range(k, tid, fd, a1, a2, a3)
+    if nr == SYS_SYSCTL:
+        return sys_sysctl(k, fd, a1, a2, a3)
     if nr == SYS_SYNC:
         return sys_sync(k, tid)
     return -ENOSYS

@@ -46,12 +46,15 @@ from vmsim.spec.syscalls import (
     SetrlimitStep,
     SyncFileRangeStep,
     Syscall,
+    SysctlStep,
     WriteStep,
 )
+from vmsim.spec.sysctl import RUNTIME
 from vmsim.struct.errno import SIGBUS, SIGSEGV
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
+from vmsim.workload.sysctls import SYSCTL_NUMBERS
 
 _ALU = {
     "+": ins.ALU_ADD, "-": ins.ALU_SUB, "*": ins.ALU_MUL, "//": ins.ALU_DIV, "%": ins.ALU_MOD, "&": ins.ALU_AND, "|": ins.ALU_OR,
@@ -296,6 +299,9 @@ class Assembler:
                 return step.addr, step.old_length, step.new_length, step.flags, step.new_addr
             case BrkStep():
                 return (step.addr,)
+            case SysctlStep(name=name, value=value):
+                limits = RUNTIME[name]
+                return SYSCTL_NUMBERS[name], value, limits.minimum, limits.maximum
             case FileCall():
                 return self.files[step.file] << 2 | 3, *self.file_operands(step)
             case SetrlimitStep():
