@@ -22,6 +22,7 @@ from vmsim.machine.switch import ENTRIES
 from vmsim.machine.task import Task
 from vmsim.mm.boot import boot_writeback, clear_ledger
 from vmsim.mm.exec import fill_page_cache, image_vma, mm_create
+from vmsim.mm.ext2 import indirect_blocks
 from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
 from vmsim.spec.files import FileSpec
@@ -99,6 +100,7 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
     for index, name in enumerate(devices):
         kernel.bdi[index, BD_BLOCKS] = machine.devices[name].size // machine.page_size
     ids: dict[str, int] = {}
+    extra: list[int] = []
     for number, (name, (spec, pages)) in enumerate(table.items(), start=1):
         row = kernel.file[number]
         row[f.FI_SIZE] = spec.size if spec else pages * machine.page_size
@@ -119,13 +121,37 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
             kernel.bdi[devices.index(device), BD_NEXT_BLOCK] += pages
             read_ahead = machine.devices[device].read_ahead if spec.read_ahead is None else spec.read_ahead
             row[f.FI_RA_PAGES] = row[f.FI_BDI_RA] = read_ahead // machine.page_size
+        if spec and spec.fs == "ext2":
+            extra.append(number)
         cached = spec.cached_pages(machine.page_size) if spec else pages
         if fill_page_cache(kernel.k, number, cached) < cached:
             what = name.strip()
             size = format_bytes(cached * machine.page_size)
             raise VmsimError(f"file {what!r}: {size} in the page cache at the start do not fit in memory")
         ids[name] = number
+    for number in extra:
+        _add_indirect_blocks(kernel, number, machine.page_size)
     return ids
+
+
+def _add_indirect_blocks(kernel: Kernel, file: int, page_size: int) -> None:
+    """The file of an ext2 file's indirect blocks."""
+    pages = sum(indirect_blocks(int(kernel.file[file, f.FI_LINEAR]), page_size))
+    if pages == 0:
+        return
+    kernel.sc[kn.SC_FILE_NEXT] += 1
+    number = int(kernel.sc[kn.SC_FILE_NEXT])
+    kernel.file[file, f.FI_META] = number
+    row = kernel.file[number]
+    row[f.FI_SIZE] = pages * page_size
+    row[f.FI_CACHE] = kernel.sc[kn.SC_PCACHE_NEXT]
+    row[f.FI_CAPACITY] = row[f.FI_LINEAR] = pages
+    row[f.FI_REFS] = 1
+    row[f.FI_PREV_POS] = -1
+    row[f.FI_DEVICE] = kernel.file[file, f.FI_DEVICE]
+    row[f.FI_BLOCK] = kernel.bdi[row[f.FI_DEVICE], BD_NEXT_BLOCK]
+    kernel.bdi[row[f.FI_DEVICE], BD_NEXT_BLOCK] += pages
+    kernel.sc[kn.SC_PCACHE_NEXT] += pages
 
 
 def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec, files: Mapping[str, int]) -> None:

@@ -1,6 +1,7 @@
 """Read-ahead: which pages a miss reads, and submitting the reads.   Follows mm/readahead.c and filemap.c of v4.4 (E.2, E.3)."""
 
 from vmsim.mm.bio import READ_AHEAD, READ_WAITED, submit_run
+from vmsim.mm.ext2 import map_blocks
 from vmsim.mm.page_alloc import alloc_page
 from vmsim.mm.pagecache import add_to_page_cache
 from vmsim.mm.swap import lru_cache_add
@@ -56,6 +57,7 @@ def submit_read(k, tid, file, pgoff, count, marker, force):
             run += 1
             read += 1
         elif run > 0:
+            map_blocks(k, tid, file, i - run, run)
             submit_run(k, tid, file, i - run, run, READ_AHEAD if force != 0 else READ_WAITED)
             run = 0
         if i >= end:

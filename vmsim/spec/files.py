@@ -38,8 +38,8 @@ class FileSpec(SpecModel):
     """One file."""
 
     size: Bytes = Field(description="length; the last page may be partial")
-    fs: Annotated[str, Choice("file system", ("ext4", "tmpfs"))] = Field(
-        default="ext4", description="ext4 on a device, or tmpfs in memory"
+    fs: Annotated[str, Choice("file system", ("ext4", "ext2", "tmpfs"))] = Field(
+        default="ext4", description="on a device ext4, or ext2, whose indirect blocks are read as well; tmpfs in memory"
     )
     device: Name | None = Field(default=None, description="where it lies; default: the machine's only device")
     cached: Annotated[float, Checked(_read_cached, _CACHED_SCHEMA, _dump_cached)] = Field(

@@ -31,6 +31,7 @@ FI_NRDIRTY = 26  # pages that are dirty
 FI_NRWRITEBACK = 27  # and that are being written
 FI_WB_INDEX = 28  # page at which writeback goes on (writeback_index)
 FI_WB_ERROR = 29  # a write has failed since the last fsync (AS_EIO)
+FI_META = 30  # file of the blocks that hold the places of its pages (ext2), 0 if it has none
 FILE_COLUMNS = 32
 
 FILE_REGULAR = 0
