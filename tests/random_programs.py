@@ -99,9 +99,55 @@ _simple = st.one_of(
     st.builds(lambda us: {"compute": f"{us} us"}, st.integers(1, 300)),
     st.builds(lambda us: {"sleep": f"{us} us"}, st.integers(1, 300)),
 )
+_ADVICE = ("NORMAL", "SEQUENTIAL", "WILLNEED", "DONTNEED", "FREE", "REMOVE", "DONTFORK", "MERGEABLE", "HUGEPAGE", "DONTDUMP", "COLD")
+_ADVICE += ("PAGEOUT", "POPULATE_READ", "POPULATE_WRITE", "WIPEONFORK", "DONTNEED_LOCKED", "HWPOISON")
+_calls = st.one_of(
+    st.builds(lambda r, w, a: _on_range("madvise", r, w, advice=a), _region, _range, st.sampled_from(_ADVICE)),
+    st.builds(lambda r, w, f: _on_range("msync", r, w, flags=f), _region, _range, st.sampled_from(["ASYNC", "SYNC", "INVALIDATE"])),
+    st.builds(lambda r, w: _on_range("mincore", r, w), _region, _range),
+    st.builds(
+        lambda r, w, flags, to, more: {
+            "mremap": {
+                "addr": at(r, w[0]), "old_length": f"{w[1]} * PAGE_SIZE", "new_length": f"{w[1] + more} * PAGE_SIZE",
+                "flags": flags, "new_addr": at(to, 0), "expect": "any",
+            }
+        },
+        _region,
+        _range,
+        st.sampled_from([[], ["MAYMOVE"], ["MAYMOVE", "FIXED"], ["MAYMOVE", "DONTUNMAP"]]),
+        _region,
+        st.integers(0, 3),
+    ),
+    st.builds(
+        lambda f, pages: {"ftruncate": {"file": f, "length": f"{pages} * PAGE_SIZE + 7", "expect": "any"}},
+        st.sampled_from(sorted(set(FILES.values()))),
+        st.integers(0, REGION),
+    ),
+    st.builds(
+        lambda mode, first, pages: {
+            "fallocate": {"file": "memory", "mode": mode, "offset": first * 4096, "length": pages * 4096, "expect": "any"}
+        },
+        st.sampled_from([[], ["KEEP_SIZE"], ["PUNCH_HOLE", "KEEP_SIZE"]]),
+        st.integers(0, REGION),
+        st.integers(1, 8),
+    ),
+    st.builds(lambda pages: {"brk": {"addr": f"0x450000 + {pages} * PAGE_SIZE + 5", "expect": "any"}}, st.integers(0, 40)),
+    st.builds(
+        lambda name, value: {"sysctl": {"name": name, "value": value, "expect": "any"}},
+        st.sampled_from(["vm.drop_caches", "vm.max_map_count", "vm.overcommit_memory"]),
+        st.integers(0, 30),
+    ),
+    st.builds(
+        lambda what, soft: {"setrlimit": {"resource": what, "soft": soft, "expect": "any"}},
+        st.sampled_from(["RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_DATA"]),
+        st.sampled_from([0, 65536, 1 << 40]),
+    ),
+    st.builds(lambda on: {"prctl": {"option": "PR_SET_THP_DISABLE", "value": on}}, st.integers(0, 1)),
+    st.sampled_from([{"exec": {}}, {"memfd_create": {"as": "fd"}}, {"getrusage": {"field": "ru_maxrss", "as": "rss"}}]),
+)
 _steps = st.lists(_simple, min_size=1, max_size=8)
 _step = st.one_of(
-    _simple, _simple, st.builds(lambda n, s: {"loop": {"count": n, "steps": s}}, st.integers(1, 3), _steps)
+    _simple, _simple, _calls, st.builds(lambda n, s: {"loop": {"count": n, "steps": s}}, st.integers(1, 3), _steps)
 )
 
 _OPEN = {"mprotect": {"addr": "page(at)", "length": "2 * PAGE_SIZE", "prot": ["READ", "WRITE"], "expect": "any"}}

@@ -69,6 +69,7 @@ class Profile:
     errnos: Mapping[str, int] = field(default_factory=dict)
     signals: Mapping[str, int] = field(default_factory=dict)
     rlimit_memlock: int = 8  # RLIMIT_MEMLOCK as setrlimit(2) takes it
+    map_32bit: bool = False  # mmap knows MAP_32BIT
 
     @property
     def page_sizes(self) -> tuple[int, ...]:
@@ -155,6 +156,7 @@ def geometry(profile: Profile, page_size: int, tlb: TlbChoice | None = None) -> 
     geo[kn.G_SOFTWARE_REFILL] = profile.software_refill
     geo[kn.G_FLUSH_CEILING] = profile.flush_ceiling
     geo[kn.G_BROADCAST_FLUSH] = profile.broadcast_flush
+    geo[kn.G_MAP_32BIT] = profile.map_32bit
     return geo
 
 

@@ -61,6 +61,20 @@ RULES = (
     Rule("watermark_scale", "6.1", None, "the gaps between a zone's watermarks are at least watermark_scale_factor / 10,000 of it", "795ae7a0de6b (4.6): __setup_per_zone_wmarks"),
     Rule("pcp_high_is_low_wmark", "6.1", None, "the CPUs' free lists of a zone hold as much as its low watermark together", "b92ca18e8ca5 (5.14): zone_highsize"),
     Rule("khugepaged_last", "6.1", None, "khugepaged's recommended min_free_kbytes stays in force; before, the boot overwrites it", "page_alloc.c: init_per_zone_wmark_min is a postcore_initcall since 4.8; bd3400ea173f (5.13)"),
+    Rule("madv_wipeonfork", "6.1", None, "madvise(MADV_WIPEONFORK, MADV_KEEPONFORK) exist", "d2cd9ede6e19 (4.14)"),
+    Rule("madv_cold", "6.1", None, "madvise(MADV_COLD, MADV_PAGEOUT) exist", "9c276cc65a58, 1a4e58cce84e (5.4)"),
+    Rule("madv_populate", "6.1", None, "madvise(MADV_POPULATE_READ, MADV_POPULATE_WRITE) exist", "4ca9b3859dac (5.14)"),
+    Rule("madv_dontneed_locked", "6.1", None, "madvise(MADV_DONTNEED_LOCKED) exists", "9457056ac426 (5.18)"),
+    Rule("hugepage_refuses_shared", "4.3", "6.1", "madvise(MADV_HUGEPAGE, MADV_NOHUGEPAGE) of a shared or special mapping is EINVAL", "huge_memory.c of v4.4: hugepage_madvise"),
+    Rule("hugepage_twice_fails", "4.3", "4.4", "madvise(MADV_HUGEPAGE) of a mapping that has the flag already is EINVAL; MADV_NOHUGEPAGE likewise", "huge_memory.c of v4.3: hugepage_madvise"),
+    Rule("remove_needs_maywrite", "6.18", None, "madvise(MADV_REMOVE) asks whether the mapping could become writable; before, whether it is", "e8e17ee90eaf (6.7): vma_is_shared_maywrite"),
+    Rule("memory_failure", "4.3", "6.18", "MADV_HWPOISON and MADV_SOFT_OFFLINE exist (CONFIG_MEMORY_FAILURE)", "configuration: on in most distributions' kernels, off in the 6.18 kernel that was recorded"),
+    Rule("map_fixed_noreplace", "6.1", None, "MAP_FIXED_NOREPLACE is known: EEXIST where something is mapped", "a4ff8e8620d3 (4.17)"),
+    Rule("map_shared_validate", "6.1", None, "MAP_SHARED_VALIDATE is known: EOPNOTSUPP for unknown flags", "1c9725974074 (4.15)"),
+    Rule("mremap_dontunmap", "6.1", None, "mremap(MREMAP_DONTUNMAP) leaves the old mapping, empty", "e346b3813067 (5.7), a4609387859f (5.13)"),
+    Rule("dontunmap_counts_locked", "6.18", None, "MREMAP_DONTUNMAP of a locked mapping adds its pages to locked_vm though the old one loses its lock", "mremap.c since 6.17: vrm_stat_account; seen on 6.18"),
+    Rule("memfd_exec_flags", "6.18", None, "memfd_create knows MFD_NOEXEC_SEAL and MFD_EXEC", "105ff5339f49 (6.3)"),
+    Rule("brk_keeps_stack_gap", "6.1", None, "brk keeps the stack guard gap below a growing-down mapping free", "1be7107fbe18 (4.12)"),
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ X86_64 = register(
         hw_dirty=True,
         flush_ceiling=33,
         broadcast_flush=False,
+        map_32bit=True,
         syscalls={
             "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "mremap": 25, "msync": 26, "mincore": 27, "madvise": 28,
             "fork": 57,

@@ -13,7 +13,7 @@ from vmsim.errors import VmsimError
 from vmsim.hw.device import make_device_model
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.boot import boot, machine_zones
-from vmsim.machine.image import IMAGE_FILES, code_page, dynamic_image
+from vmsim.machine.image import HEAP, IMAGE_FILES, code_page, dynamic_image
 from vmsim.machine.machine import Machine, Options
 from vmsim.machine.patterns import fill_patterns, table_size
 from vmsim.machine.series import Series
@@ -21,7 +21,7 @@ from vmsim.machine.streams import Streams
 from vmsim.machine.switch import ENTRIES
 from vmsim.machine.task import Task
 from vmsim.mm.boot import boot_writeback, clear_ledger
-from vmsim.mm.exec import fill_page_cache, image_vma, mm_create
+from vmsim.mm.exec import fill_page_cache, image_create, mm_create
 from vmsim.mm.ext2 import indirect_blocks
 from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
@@ -33,7 +33,7 @@ from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
-from vmsim.struct.vmas import INDEX_BITS, MM_BRK, MM_END_DATA, MM_START_BRK, MM_TEXT
+from vmsim.struct.vmas import INDEX_BITS
 from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
 from vmsim.workload.program import Assembler, Assembly, signed
@@ -154,7 +154,29 @@ def _add_indirect_blocks(kernel: Kernel, file: int, page_size: int) -> None:
     kernel.sc[kn.SC_PCACHE_NEXT] += pages
 
 
-def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec, files: Mapping[str, int]) -> None:
+def _layout(kernel: Kernel, page_size: int) -> tuple[int, int]:
+    """TASK_SIZE and the base of the mapping area, in pages."""
+    size = int(kernel.geo[kn.G_TASK_PAGES])
+    return size, size - max(_STACK_GAP_BYTES // page_size, 64)
+
+
+def _fill_image(kernel: Kernel, page_size: int, files: Mapping[str, int]) -> None:
+    """The table of what a program starts with; without the files of the dynamic image it is an empty address space."""
+    size, base = _layout(kernel, page_size)
+    head = kernel.image[0]
+    head[kn.IM_TASK_SIZE], head[kn.IM_MMAP_BASE] = size, base
+    if f" {next(iter(IMAGE_FILES))}" not in files:
+        return
+    pieces = dynamic_image(base, size)
+    head[kn.IM_START], head[kn.IM_TEXT] = len(pieces), code_page(base)
+    for row, (start, piece) in zip(kernel.image[1:], pieces, strict=False):
+        file = files[f" {piece.file}"] if piece.file else 0
+        row[:] = start, piece.pages, piece.flags, file, piece.pgoff if piece.file else start, 0
+        if piece is HEAP:
+            head[kn.IM_HEAP], head[kn.IM_HEAP_PAGES] = start, piece.pages
+
+
+def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec) -> None:
     """The row, limits and address space of a task."""
     machine = scenario.machine
     row = kernel.task[tid]
@@ -165,19 +187,11 @@ def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec, fi
     for name, limit in limits.items():
         number = RESOURCES[name].number
         kernel.rlim[tid, 2 * number : 2 * number + 2] = limit.soft, limit.hard
-    size = int(kernel.geo[kn.G_TASK_PAGES])
-    base = size - max(_STACK_GAP_BYTES // machine.page_size, 64)
+    size, base = _layout(kernel, machine.page_size)
     if not mm_create(kernel.k, tid, tid, size, base):
         raise VmsimError(f"task {spec.name}: no memory for its page tables")
-    if spec.image == "dynamic":
-        for start, piece in dynamic_image(base, size):
-            file = files[f" {piece.file}"] if piece.file else 0
-            image_vma(kernel.k, tid, start, piece.pages, piece.flags, file, piece.pgoff if piece.file else start)
-            if piece.pages == 33 and piece.file is None and start < base:
-                kernel.mm[tid, MM_START_BRK] = start
-                kernel.mm[tid, MM_BRK] = start + piece.pages
-                kernel.mm[tid, MM_END_DATA] = start
-        kernel.mm[tid, MM_TEXT] = code_page(base)
+    if spec.image == "dynamic" and image_create(kernel.k, tid) != 0:
+        raise VmsimError(f"task {spec.name}: its image does not fit in memory")
     kernel.sc[kn.SC_NR_TASKS] += 1
 
 
@@ -210,12 +224,13 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     _fill_settings(kernel, scenario)
     boot(kernel, zones, scenario)
     _fill_files(kernel, scenario, table)
+    _fill_image(kernel, machine.page_size, ids)
     if assembly.code:
         kernel.code[: len(assembly.code)] = np.array(assembly.code, np.int64)
     fill_patterns(kernel, assembly.patterns, streams)
     tasks = []
     for tid, ((name, spec), (pc, assembler)) in enumerate(zip(instances, programs, strict=True), start=1):
-        _start_task(kernel, scenario, tid, spec, ids)
+        _start_task(kernel, scenario, tid, spec)
         kernel.task[tid, t.T_PC] = pc
         for register, value in spec.vars.items():
             kernel.reg[tid, assembler.registers[register]] = signed(value)

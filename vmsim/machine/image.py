@@ -31,7 +31,8 @@ class Piece:
     gap: int = 0
 
 
-LOW = (Piece(12, RX, "program", 0, gap=511), Piece(1, VM_READ, "program", 12), Piece(1, RW, "program", 13, gap=30), Piece(33, RW))
+HEAP = Piece(33, RW)
+LOW = (Piece(12, RX, "program", 0, gap=511), Piece(1, VM_READ, "program", 12), Piece(1, RW, "program", 13, gap=30), HEAP)
 HIGH = (
     Piece(447, RX, "libc.so", 0), Piece(512, 0, "libc.so", 447), Piece(4, VM_READ, "libc.so", 447), Piece(2, RW, "libc.so", 451),
     Piece(4, RW), Piece(35, RX, "ld.so", 0, gap=460), Piece(3, RW, gap=12), Piece(2, VM_READ | VM_IO | VM_PFNMAP | VM_DONTEXPAND),

@@ -6,11 +6,15 @@ from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.rules import R_RLIMIT_DATA_PRIVATE
 from vmsim.struct.tasks import CAP_IPC_LOCK, RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, T_CAPS, T_MM, T_TGID
 from vmsim.struct.vmas import (
+    MM_ANONPAGES,
     MM_DATA_VM,
     MM_EXEC_VM,
+    MM_FILEPAGES,
+    MM_HIWATER_RSS,
     MM_HIWATER_VM,
     MM_LOCKED_VM,
     MM_SHARED_VM,
+    MM_SHMEMPAGES,
     MM_STACK_VM,
     MM_TOTAL_VM,
     VM_EXEC,
@@ -53,6 +57,18 @@ def account_vm(k, mm, flags, file, pages):
     if is_data_mapping(flags):
         k.mm[mm, MM_DATA_VM] += pages
     k.mm[mm, MM_HIWATER_VM] = max(k.mm[mm, MM_HIWATER_VM], k.mm[mm, MM_TOTAL_VM])
+
+
+@compiled
+def mm_rss(k, mm):
+    """Resident pages of an address space (get_mm_rss)."""
+    return k.mm[mm, MM_FILEPAGES] + k.mm[mm, MM_ANONPAGES] + k.mm[mm, MM_SHMEMPAGES]
+
+
+@compiled
+def update_hiwater_rss(k, mm):
+    """Memory is about to be unmapped: remember how much there was."""
+    k.mm[mm, MM_HIWATER_RSS] = max(k.mm[mm, MM_HIWATER_RSS], mm_rss(k, mm))
 
 
 @compiled

@@ -2,20 +2,23 @@
 
 from vmsim.mm.accounting import account_vm, lock_allowed, may_expand_vm
 from vmsim.mm.gup import mm_populate
-from vmsim.mm.mmap import MAP_FIXED, do_munmap, get_unmapped_area
+from vmsim.mm.mmap import do_munmap
 from vmsim.mm.overcommit import charge_commit
-from vmsim.mm.range import page_limit
+from vmsim.mm.place import MAP_FIXED, get_unmapped_area, vm_start_gap
 from vmsim.mm.vma import charge_vma_link, find_vma, find_vma_charged, vma_alloc, vma_before, vma_link, vma_merge
 from vmsim.struct.errno import ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SYS_MAX_MAP_COUNT
+from vmsim.struct.rules import R_BRK_KEEPS_STACK_GAP
 from vmsim.struct.tasks import RLIM_INFINITY, RLIMIT_DATA, T_MM, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_TGID
 from vmsim.struct.vmas import (
     MM_BRK,
     MM_DEF_FLAGS,
+    MM_END_DATA,
     MM_LOCKED_VM,
     MM_MAP_COUNT,
     MM_START_BRK,
+    MM_START_DATA,
     V_END,
     V_FLAGS,
     V_PGOFF,
@@ -61,41 +64,45 @@ def do_brk(k, tid, start, pages):
 
 
 @compiled
-def _within_rlimit(k, tid, pages):
+def _within_rlimit(k, tid, address):
+    """Whether RLIMIT_DATA allows the heap to end at an address (check_data_rlimit)."""
+    row = k.mm[k.task[tid, T_MM]]
     limit = k.rlim[k.task[tid, T_TGID], 2 * RLIMIT_DATA]
-    return limit == RLIM_INFINITY or pages <= limit >> k.geo[G_PAGE_SHIFT]
+    return limit == RLIM_INFINITY or address - row[MM_START_BRK] + row[MM_END_DATA] - row[MM_START_DATA] <= limit
+
+
+@compiled
+def _room_above(k, mm, old, new):
+    """Whether the heap may grow from page `old` to page `new`: one page, and the gap below a stack, stay free above it."""
+    after = find_vma_charged(k, mm, old)
+    if after == 0:
+        return True
+    start = vm_start_gap(k, after) if k.rule[R_BRK_KEEPS_STACK_GAP] != 0 else k.vma[after, V_START]
+    return start >= new + 1
 
 
 @compiled
 def sys_brk(k, tid, address):
-    """brk(2): the resulting break in bytes, which is the old one if it can't be moved.  MM_BRK keeps it in pages.
-
-    Model: the break is kept in whole pages, so a call that moves it within a page reports the page's end.
-    """
+    """brk(2): the resulting break in bytes, which is the old one if it can't be moved."""
     mm = k.task[tid, T_MM]
     row = k.mm[mm]
     shift = k.geo[G_PAGE_SHIFT]
     if k.task[tid, T_STAGE] == 0:
-        old = row[MM_BRK]
-        new = ((address + (1 << shift) - 1) >> shift) & (page_limit(k) - 1)
-        if new < row[MM_START_BRK] or not _within_rlimit(k, tid, new - row[MM_START_BRK]):
-            return old << shift
-        if new <= old:
-            if new < old and do_munmap(k, tid, new, old - new) == 0:
-                row[MM_BRK] = new
-            return row[MM_BRK] << shift
-        after = find_vma_charged(k, mm, old)
-        if after != 0 and k.vma[after, V_START] < new + 1:  # one page is kept free above the heap
-            return old << shift
-        if do_brk(k, tid, old, new - old) != 0:
-            return old << shift
-        row[MM_BRK] = new
-        if k.vma[find_vma(k, mm, old), V_FLAGS] & VM_LOCKED == 0:
-            return new << shift
+        if address < row[MM_START_BRK] or not _within_rlimit(k, tid, address):
+            return row[MM_BRK]
+        old = (row[MM_BRK] + (1 << shift) - 1) >> shift
+        new = (address + (1 << shift) - 1) >> shift
+        if new < old and do_munmap(k, tid, new, old - new) != 0:
+            return row[MM_BRK]
+        if new > old and (not _room_above(k, mm, old, new) or do_brk(k, tid, old, new - old) != 0):
+            return row[MM_BRK]
+        row[MM_BRK] = address
+        if new <= old or k.vma[find_vma(k, mm, old), V_FLAGS] & VM_LOCKED == 0:
+            return address
         k.task[tid, T_STAGE] = 1
         k.task[tid, T_STAGE_ARG] = old
-        k.task[tid, T_STAGE_ARG2] = new
+        k.task[tid, T_STAGE_ARG2] = address
     end = k.task[tid, T_STAGE_ARG2]
-    if mm_populate(k, tid, mm, k.task[tid, T_STAGE_ARG], end, 1) == -EWAIT:
+    if mm_populate(k, tid, mm, k.task[tid, T_STAGE_ARG], (end + (1 << shift) - 1) >> shift, 1) == -EWAIT:
         return -EWAIT
-    return end << shift
+    return end

@@ -38,8 +38,10 @@ from vmsim.struct.vmas import (
     MM_END_DATA,
     MM_FILEPAGES,
     MM_FIRST,
+    MM_FLAGS,
     MM_MMAP_BASE,
     MM_START_BRK,
+    MM_START_DATA,
     MM_START_STACK,
     MM_TASK_SIZE,
     MM_TEXT,
@@ -56,6 +58,7 @@ from vmsim.struct.vmas import (
     VM_MAYWRITE,
     VM_NOHUGEPAGE,
     VM_SHARED,
+    VM_WIPEONFORK,
     VMA_COLUMNS,
 )
 
@@ -133,11 +136,15 @@ def dup_mmap(k, tid, child_mm):
             vma[new, V_FLAGS] &= ~VM_LOCK_MASK
             if vma[new, V_FILE] != 0:
                 k.file[vma[new, V_FILE], FI_MAPCOUNT] += 1
-            anon_vma_fork(k, new, v)
+            wiped = vma[v, V_FLAGS] & VM_WIPEONFORK != 0
+            if wiped:
+                vma[new, V_ANON] = 0
+            else:
+                anon_vma_fork(k, new, v)
             vma_link(k, child_mm, new)
             charge_vma_link(k, child_mm, new)
             account_vm(k, child_mm, vma[new, V_FLAGS], vma[new, V_FILE], pages)
-            if vma[v, V_ANON] != 0 and copy_page_range(k, child_mm, mm, v) != 0:
+            if vma[v, V_ANON] != 0 and not wiped and copy_page_range(k, child_mm, mm, v) != 0:
                 return -ENOMEM
         v = vma[v, V_NEXT]
     flush_mm(k, k.sc[SC_CPU], mm)
@@ -155,7 +162,9 @@ def dup_mm(k, tid, child_mm):
     row[MM_DEF_FLAGS] = k.mm[mm, MM_DEF_FLAGS] & VM_NOHUGEPAGE
     row[MM_START_BRK] = k.mm[mm, MM_START_BRK]
     row[MM_BRK] = k.mm[mm, MM_BRK]
+    row[MM_START_DATA] = k.mm[mm, MM_START_DATA]
     row[MM_END_DATA] = k.mm[mm, MM_END_DATA]
+    row[MM_FLAGS] = k.mm[mm, MM_FLAGS]
     row[MM_START_STACK] = k.mm[mm, MM_START_STACK]
     row[MM_TEXT] = k.mm[mm, MM_TEXT]
     index_create(k, child_mm)

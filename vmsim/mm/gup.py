@@ -9,7 +9,7 @@ from vmsim.mm.stack import is_stack_guard_page
 from vmsim.mm.swap import mark_page_accessed
 from vmsim.mm.vma import find_vma_charged
 from vmsim.struct.costs import C_POPULATE_PAGE, C_POPULATE_SKIP
-from vmsim.struct.errno import EFAULT, ENOMEM, EWAIT
+from vmsim.struct.errno import EFAULT, EINVAL, ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import (
@@ -35,6 +35,7 @@ from vmsim.struct.vmas import (
     VM_LOCKED,
     VM_LOCKONFAULT,
     VM_PFNMAP,
+    VM_READ,
     VM_SHARED,
     VM_WRITE,
 )
@@ -57,6 +58,22 @@ def populate_vma_range(k, tid, mm, v, start, end):
     if flags & VM_ACCESS == 0:
         return -EFAULT
     write = 1 if flags & (VM_WRITE | VM_SHARED) == VM_WRITE else 0
+    return _populate_pages(k, tid, mm, v, start, end, write, fault_in)
+
+
+@compiled
+def faultin_page_range(k, tid, mm, v, start, end, write):
+    """Fault [start, end) of one VMA in for reading or writing, as MADV_POPULATE_* asks: 0, -EWAIT or -errno (faultin_page_range)."""
+    flags = k.vma[v, V_FLAGS]
+    if flags & (VM_IO | VM_PFNMAP) != 0 or flags & (VM_WRITE if write != 0 else VM_READ) == 0:
+        return -EINVAL
+    return _populate_pages(k, tid, mm, v, start, end, write, True)
+
+
+@compiled
+def _populate_pages(k, tid, mm, v, start, end, write, fault_in):
+    """The pages of a range one by one; see populate_vma_range."""
+    flags = k.vma[v, V_FLAGS]
     locked = flags & VM_LOCKED != 0
     vpn = start
     while vpn < end:

@@ -1,22 +1,26 @@
-"""madvise(2).   Follows mm/madvise.c of v4.4 (section A.9 of the behaviour notes)."""
+"""madvise(2): checks, flags of VMAs, and which walk does the rest.   Follows mm/madvise.c of v4.4 (section A.9 of the behaviour notes)."""
 
-from vmsim.hw.tlb import flush_range
-from vmsim.hw.walk import leaf_pages, leaf_slot
-from vmsim.mm.filemap import file_pages
-from vmsim.mm.pgtable import next_table
+from vmsim.mm.accounting import update_hiwater_rss
+from vmsim.mm.gup import faultin_page_range
+from vmsim.mm.madvise_pages import madvise_cold, madvise_free, madvise_pageout, madvise_willneed
 from vmsim.mm.range import aligned_pages, beyond, is_aligned, page_of
-from vmsim.mm.readahead import submit_read
+from vmsim.mm.truncate import punch_hole
 from vmsim.mm.unmap import zap_range
-from vmsim.mm.vma import find_vma_charged, split_vma, vma_merge
-from vmsim.struct.costs import C_PTE_CHANGE
-from vmsim.struct.errno import EAGAIN, EINVAL, ENOMEM
-from vmsim.struct.files import FI_KIND, FI_RA_PAGES, FILE_REGULAR
+from vmsim.mm.vma import find_vma, find_vma_charged, split_vma, vma_merge
+from vmsim.struct.errno import EACCES, EAGAIN, EBUSY, EINVAL, ENOMEM, EPERM
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU
-from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_ANON, PG_DIRTY, PTE_DIRTY, PTE_PRESENT, PTE_SHIFT, PTE_YOUNG, PTE_ZERO
-from vmsim.struct.rules import R_MADV_FREE
-from vmsim.struct.tasks import T_MM
+from vmsim.struct.rules import (
+    R_HUGEPAGE_REFUSES_SHARED,
+    R_HUGEPAGE_TWICE_FAILS,
+    R_MADV_COLD,
+    R_MADV_DONTNEED_LOCKED,
+    R_MADV_FREE,
+    R_MADV_POPULATE,
+    R_MADV_WIPEONFORK,
+    R_MEMORY_FAILURE,
+    R_REMOVE_NEEDS_MAYWRITE,
+)
+from vmsim.struct.tasks import CAP_SYS_ADMIN, T_CAPS, T_MM, T_STAGE, T_STAGE_ARG
 from vmsim.struct.vmas import (
     V_ANON,
     V_END,
@@ -33,6 +37,7 @@ from vmsim.struct.vmas import (
     VM_IO,
     VM_LOCKED,
     VM_MAYSHARE,
+    VM_MAYWRITE,
     VM_MERGEABLE,
     VM_MIXEDMAP,
     VM_NOHUGEPAGE,
@@ -41,6 +46,8 @@ from vmsim.struct.vmas import (
     VM_SEQ_READ,
     VM_SHARED,
     VM_SPECIAL,
+    VM_WIPEONFORK,
+    VM_WRITE,
 )
 
 MADV_NORMAL = 0
@@ -58,11 +65,32 @@ MADV_HUGEPAGE = 14
 MADV_NOHUGEPAGE = 15
 MADV_DONTDUMP = 16
 MADV_DODUMP = 17
+MADV_WIPEONFORK = 18
+MADV_KEEPONFORK = 19
+MADV_COLD = 20
+MADV_PAGEOUT = 21
+MADV_POPULATE_READ = 22
+MADV_POPULATE_WRITE = 23
+MADV_DONTNEED_LOCKED = 24
+MADV_HWPOISON = 100
+MADV_SOFT_OFFLINE = 101
 
 
 @compiled
-def advised_flags(flags, advice):
-    """The VMA flags that advice about use gives, or -EINVAL."""
+def hugepage_flags(k, flags, advice):
+    """The VMA flags that MADV_HUGEPAGE or MADV_NOHUGEPAGE gives, or -EINVAL (hugepage_madvise)."""
+    if k.rule[R_HUGEPAGE_REFUSES_SHARED] != 0 and flags & (VM_SPECIAL | VM_HUGETLB | VM_SHARED | VM_MAYSHARE) != 0:
+        return -EINVAL
+    wanted = VM_HUGEPAGE if advice == MADV_HUGEPAGE else VM_NOHUGEPAGE
+    if k.rule[R_HUGEPAGE_TWICE_FAILS] != 0 and flags & wanted != 0:
+        return -EINVAL
+    return flags & ~(VM_HUGEPAGE | VM_NOHUGEPAGE) | wanted
+
+
+@compiled
+def advised_flags(k, v, advice):
+    """The VMA flags that advice about use gives, or -EINVAL (madvise_behavior)."""
+    flags = k.vma[v, V_FLAGS]
     if advice == MADV_NORMAL:
         return flags & ~(VM_RAND_READ | VM_SEQ_READ)
     if advice == MADV_SEQUENTIAL:
@@ -73,26 +101,26 @@ def advised_flags(flags, advice):
         return flags | VM_DONTCOPY
     if advice == MADV_DOFORK:
         return -EINVAL if flags & VM_IO != 0 else flags & ~VM_DONTCOPY
+    if advice == MADV_WIPEONFORK:
+        return -EINVAL if k.vma[v, V_FILE] != 0 or flags & VM_SHARED != 0 else flags | VM_WIPEONFORK
+    if advice == MADV_KEEPONFORK:
+        return flags & ~VM_WIPEONFORK
     if advice == MADV_DONTDUMP:
         return flags | VM_DONTDUMP
     if advice == MADV_DODUMP:
         return -EINVAL if flags & VM_SPECIAL != 0 else flags & ~VM_DONTDUMP
-    if advice == MADV_MERGEABLE or advice == MADV_UNMERGEABLE:
-        if flags & (VM_SPECIAL | VM_HUGETLB | VM_SHARED | VM_MAYSHARE) != 0:
-            return flags
-        return flags | VM_MERGEABLE if advice == MADV_MERGEABLE else flags & ~VM_MERGEABLE
+    if advice == MADV_HUGEPAGE or advice == MADV_NOHUGEPAGE:
+        return hugepage_flags(k, flags, advice)
     if flags & (VM_SPECIAL | VM_HUGETLB | VM_SHARED | VM_MAYSHARE) != 0:
-        return -EINVAL
-    if advice == MADV_HUGEPAGE:
-        return flags & ~VM_NOHUGEPAGE | VM_HUGEPAGE
-    return flags & ~VM_HUGEPAGE | VM_NOHUGEPAGE
+        return flags
+    return flags | VM_MERGEABLE if advice == MADV_MERGEABLE else flags & ~VM_MERGEABLE
 
 
 @compiled
 def madvise_behavior(k, mm, v, prev, start, end, advice):
     """Give [start, end) of a VMA the flags that the advice asks for: the VMA that then holds it, or -errno."""
     vma = k.vma
-    flags = advised_flags(vma[v, V_FLAGS], advice)
+    flags = advised_flags(k, v, advice)
     if flags == vma[v, V_FLAGS] or flags < 0:
         return v if flags >= 0 else flags
     pgoff = vma[v, V_PGOFF] + start - vma[v, V_START]
@@ -111,41 +139,16 @@ def madvise_behavior(k, mm, v, prev, start, end, advice):
 
 
 @compiled
-def madvise_willneed(k, tid, v, start, end):
-    """Start reading a file's pages of the range, at most one read-ahead window; memory has nothing to read without swap."""
-    file = k.vma[v, V_FILE]
-    if file == 0 or k.file[file, FI_KIND] != FILE_REGULAR:
-        return
+def madvise_remove(k, tid, v, start, end):
+    """MADV_REMOVE: free the range of the object that a shared writable mapping shows: 0, -errno, or -EWAIT."""
+    flags = k.vma[v, V_FLAGS]
+    if flags & VM_LOCKED != 0 or k.vma[v, V_FILE] == 0:
+        return -EINVAL
+    writable = VM_MAYWRITE if k.rule[R_REMOVE_NEEDS_MAYWRITE] != 0 else VM_WRITE
+    if flags & VM_SHARED == 0 or flags & writable == 0:
+        return -EACCES
     pgoff = k.vma[v, V_PGOFF] + start - k.vma[v, V_START]
-    count = min(end - start, k.file[file, FI_RA_PAGES], file_pages(k, file) - pgoff)
-    if count > 0:
-        submit_read(k, tid, file, pgoff, count, -1, 1)
-
-
-@compiled
-def madvise_free(k, mm, v, start, end):
-    """MADV_FREE: the entries of anonymous pages become clean and old, so that reclaim may drop what isn't written again."""
-    vpn = start
-    per_table = leaf_pages(k)
-    changed = 0
-    while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            entry = k.pt[slot]
-            if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON != 0:
-                if k.frame[entry >> PTE_SHIFT, P_MAPCOUNT] == 1:
-                    k.frame[entry >> PTE_SHIFT, P_FLAGS] &= ~PG_DIRTY
-                    k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
-                    changed += 1
-            vpn += 1
-            slot += 1
-    if changed > 0:
-        k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]
-        flush_range(k, k.sc[SC_CPU], mm, start, end)
+    return punch_hole(k, tid, k.vma[v, V_FILE], pgoff, pgoff + end - start)
 
 
 @compiled
@@ -156,9 +159,14 @@ def madvise_vma(k, tid, v, prev, start, end, advice):
     if advice == MADV_WILLNEED:
         madvise_willneed(k, tid, v, start, end)
         return v
-    if advice == MADV_DONTNEED:
-        if flags & (VM_LOCKED | VM_HUGETLB | VM_PFNMAP) != 0:
+    if advice == MADV_REMOVE:
+        error = madvise_remove(k, tid, v, start, end)
+        return error if error != 0 else v
+    if advice == MADV_DONTNEED or advice == MADV_DONTNEED_LOCKED:
+        kept = VM_LOCKED if advice == MADV_DONTNEED else 0
+        if flags & (kept | VM_HUGETLB | VM_PFNMAP) != 0:
             return -EINVAL
+        update_hiwater_rss(k, mm)
         zap_range(k, mm, v, start, end)
         return v
     if advice == MADV_FREE:
@@ -166,20 +174,60 @@ def madvise_vma(k, tid, v, prev, start, end, advice):
             return -EINVAL
         madvise_free(k, mm, v, start, end)
         return v
+    if advice == MADV_COLD or advice == MADV_PAGEOUT:
+        if flags & (VM_LOCKED | VM_HUGETLB | VM_PFNMAP) != 0:
+            return -EINVAL
+        if advice == MADV_COLD:
+            madvise_cold(k, mm, v, start, end)
+        else:
+            madvise_pageout(k, mm, v, start, end)
+        return v
     return madvise_behavior(k, mm, v, prev, start, end, advice)
 
 
 @compiled
 def advice_valid(k, advice):
-    """Whether this kernel knows a piece of advice."""
+    """Whether this kernel knows a piece of advice (madvise_behavior_valid)."""
     if advice == MADV_FREE:
         return k.rule[R_MADV_FREE] != 0
-    return MADV_NORMAL <= advice <= MADV_DONTNEED or MADV_DONTFORK <= advice <= MADV_DODUMP
+    if advice == MADV_WIPEONFORK or advice == MADV_KEEPONFORK:
+        return k.rule[R_MADV_WIPEONFORK] != 0
+    if advice == MADV_COLD or advice == MADV_PAGEOUT:
+        return k.rule[R_MADV_COLD] != 0
+    if advice == MADV_POPULATE_READ or advice == MADV_POPULATE_WRITE:
+        return k.rule[R_MADV_POPULATE] != 0
+    if advice == MADV_DONTNEED_LOCKED:
+        return k.rule[R_MADV_DONTNEED_LOCKED] != 0
+    return MADV_NORMAL <= advice <= MADV_DONTNEED or MADV_REMOVE <= advice <= MADV_DODUMP
+
+
+@compiled
+def madvise_populate(k, tid, start, end, write):
+    """MADV_POPULATE_*: fault a range in, up to the first page where that is impossible: 0, -EWAIT or -errno.
+
+    T_STAGE_ARG is the page to go on with after a wait.
+    """
+    mm = k.task[tid, T_MM]
+    at = k.task[tid, T_STAGE_ARG] if k.task[tid, T_STAGE] != 0 else start
+    k.task[tid, T_STAGE] = 1
+    while at < end:
+        v = find_vma(k, mm, at)
+        if v == 0 or k.vma[v, V_START] > at:
+            return -ENOMEM
+        last = min(end, k.vma[v, V_END])
+        error = faultin_page_range(k, tid, mm, v, at, last, write)
+        if error != 0:
+            return error
+        at = last
+    return 0
 
 
 @compiled
 def sys_madvise(k, tid, start, length, advice):
     """madvise(2): holes don't stop it, but make it fail with ENOMEM in the end; another error stops it at once."""
+    if k.rule[R_MEMORY_FAILURE] != 0 and (advice == MADV_HWPOISON or advice == MADV_SOFT_OFFLINE):
+        # Model: no frame ever fails, so where it is permitted the page can't be taken out of use.
+        return -EPERM if k.task[tid, T_CAPS] & CAP_SYS_ADMIN == 0 else -EBUSY
     if not advice_valid(k, advice) or not is_aligned(k, start):
         return -EINVAL
     pages = aligned_pages(k, length)
@@ -189,9 +237,17 @@ def sys_madvise(k, tid, start, length, advice):
         return -EINVAL
     if pages == 0:
         return 0
-    mm = k.task[tid, T_MM]
+    if advice == MADV_POPULATE_READ or advice == MADV_POPULATE_WRITE:
+        return madvise_populate(k, tid, at, end, 1 if advice == MADV_POPULATE_WRITE else 0)
+    return madvise_walk_vmas(k, tid, at, end, advice)
+
+
+@compiled
+def madvise_walk_vmas(k, tid, start, end, advice):
+    """Carry out advice VMA by VMA: 0 or -errno; -EWAIT starts the whole walk again, which does no harm."""
     vma = k.vma
-    v = find_vma_charged(k, mm, at)
+    at = start
+    v = find_vma_charged(k, k.task[tid, T_MM], at)
     result = 0
     prev = 0
     if v != 0:

@@ -1,12 +1,13 @@
 """mmap(2) and munmap(2): placing, checking, creating and removing mappings.   Follows mm/mmap.c of v4.4 (A.1, A.3)."""
 
 from vmsim.hw.tlb import flush_mm
-from vmsim.mm.accounting import account_vm, can_do_mlock, lock_allowed, may_expand_vm
+from vmsim.mm.accounting import account_vm, can_do_mlock, lock_allowed, may_expand_vm, update_hiwater_rss
 from vmsim.mm.interval import index_destroy
 from vmsim.mm.mlock import munlock_vma_pages_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import free_all_pgtables, free_pgtables, pgd_free
-from vmsim.mm.shmem_file import file_put, shared_anon_file
+from vmsim.mm.place import MAP_FIXED, get_unmapped_area, range_freed
+from vmsim.mm.shmem_file import file_put, is_open, shared_anon_file
 from vmsim.mm.unmap import zap_range
 from vmsim.mm.vma import (
     charge_vma_link,
@@ -21,22 +22,24 @@ from vmsim.mm.vma import (
     vma_remove,
 )
 from vmsim.struct.costs import C_MMAP_BASE, C_MUNMAP_BASE
-from vmsim.struct.errno import EACCES, EBADF, EINVAL, ENOMEM, EOVERFLOW, EPERM
-from vmsim.struct.files import FI_COMMITTED
+from vmsim.struct.errno import EACCES, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
+from vmsim.struct.files import FD_OPEN_SHIFT, FI_COMMITTED, FMODE_READ, FMODE_WRITE
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_CPU, SYS_MAX_MAP_COUNT, SYS_MMAP_MIN_ADDR, SYS_OVERCOMMIT_MEMORY
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SC_CPU, SYS_MAX_MAP_COUNT, SYS_OVERCOMMIT_MEMORY
 from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.rules import R_MMAP_OFFSET_LIMIT, R_MMAP_SPLITS_BEFORE_LIMITS
-from vmsim.struct.tasks import CAP_SYS_RAWIO, T_CAPS, T_MM
+from vmsim.struct.rules import (
+    R_MAP_FIXED_NOREPLACE,
+    R_MAP_SHARED_VALIDATE,
+    R_MMAP_OFFSET_LIMIT,
+    R_MMAP_SPLITS_BEFORE_LIMITS,
+)
+from vmsim.struct.tasks import T_MM
 from vmsim.struct.vmas import (
     MM_CPUMASK,
     MM_DEF_FLAGS,
     MM_FIRST,
-    MM_HOLE,
     MM_LOCKED_VM,
     MM_MAP_COUNT,
-    MM_MMAP_BASE,
-    MM_SEARCH,
     MM_TASK_SIZE,
     V_END,
     V_FILE,
@@ -63,105 +66,21 @@ from vmsim.struct.vmas import (
 
 MAP_SHARED = 1
 MAP_PRIVATE = 2
+MAP_SHARED_VALIDATE = 3
 MAP_TYPE = 15
-MAP_FIXED = 0x10
 MAP_ANONYMOUS = 0x20
 MAP_GROWSDOWN = 0x100
 MAP_LOCKED = 0x2000
 MAP_NORESERVE = 0x4000
 MAP_POPULATE = 0x8000
 MAP_NONBLOCK = 0x10000
+MAP_HUGETLB = 0x40000
+MAP_FIXED_NOREPLACE = 0x100000
+MAP_HUGE_SHIFT = 26
+MAP_HUGE_MASK = 0x3F
+# The flags that MAP_SHARED_VALIDATE takes: those from before it (mman.h: LEGACY_MAP_MASK), with MAP_HUGE_2MB and MAP_HUGE_1GB.
+LEGACY_MAP_MASK = 0x7F9F3 | 21 << MAP_HUGE_SHIFT | 30 << MAP_HUGE_SHIFT
 
-# A file descriptor of a program: which opening << FD_OPEN_SHIFT | file << 2 | how it was opened; -1 is none.
-FD_OPEN_SHIFT = 32
-FMODE_READ = 1
-FMODE_WRITE = 2
-
-
-@compiled
-def unmapped_area(k, mm, pages):
-    """The highest gap of the mapping area that holds so many pages, its upper end taken; -ENOMEM if there is none."""
-    row = k.mm[mm]
-    vma = k.vma
-    top = row[MM_MMAP_BASE]
-    largest = 0
-    if row[MM_SEARCH] != 0 and pages > row[MM_HOLE]:
-        top = row[MM_SEARCH]
-        largest = row[MM_HOLE]
-    low = (k.sysctl[SYS_MMAP_MIN_ADDR] + (1 << k.geo[G_PAGE_SHIFT]) - 1) >> k.geo[G_PAGE_SHIFT]
-    after = find_vma(k, mm, top - 1)
-    if after != 0 and vma[after, V_START] < top:
-        top = vma[after, V_START]
-        before = vma[after, V_PREV]
-    else:
-        before = vma[after, V_PREV] if after != 0 else _last_vma_below(k, mm, top)
-    while True:
-        bottom = max(low, vma[before, V_END]) if before != 0 else low
-        if top - bottom >= pages:
-            row[MM_SEARCH] = top
-            row[MM_HOLE] = largest
-            return top - pages
-        largest = max(largest, top - bottom)
-        if before == 0:
-            return -ENOMEM
-        top = vma[before, V_START]
-        before = vma[before, V_PREV]
-
-
-@compiled
-def _last_vma_below(k, mm, vpn):
-    v = k.mm[mm, MM_FIRST]
-    if v == 0:
-        return 0
-    low = find_vma(k, mm, vpn)
-    if low != 0:
-        return k.vma[low, V_PREV]
-    while k.vma[v, V_NEXT] != 0:
-        v = k.vma[v, V_NEXT]
-    return v
-
-
-@compiled
-def _area_freed(k, mm, start, end):
-    """A range became free: what is known of the gaps above it may no longer hold."""
-    row = k.mm[mm]
-    if row[MM_SEARCH] == 0 or end <= row[MM_SEARCH]:
-        return
-    after = find_vma(k, mm, start)
-    before = k.vma[after, V_PREV] if after != 0 else _last_vma_below(k, mm, start)
-    top = min(k.vma[after, V_START], row[MM_MMAP_BASE]) if after != 0 else row[MM_MMAP_BASE]
-    bottom = k.vma[before, V_END] if before != 0 else 0
-    if bottom < row[MM_SEARCH]:
-        row[MM_SEARCH] = 0
-    else:
-        row[MM_HOLE] = max(row[MM_HOLE], top - bottom)
-
-
-@compiled
-def get_unmapped_area(k, tid, address, pages, flags):
-    """The first page of a place for a mapping, or -errno (get_unmapped_area)."""
-    mm = k.task[tid, T_MM]
-    shift = k.geo[G_PAGE_SHIFT]
-    size = k.mm[mm, MM_TASK_SIZE]
-    if pages > size:
-        return -ENOMEM
-    if flags & MAP_FIXED != 0:
-        vpn = (address >> shift) & ((1 << (64 - shift)) - 1)
-        if vpn > size - pages:
-            return -ENOMEM
-        if address & ((1 << shift) - 1) != 0:
-            return -EINVAL
-        if address < k.sysctl[SYS_MMAP_MIN_ADDR] and k.task[tid, T_CAPS] & CAP_SYS_RAWIO == 0:
-            return -EPERM
-        return vpn
-    if address != 0:
-        if 0 < address < k.sysctl[SYS_MMAP_MIN_ADDR]:
-            address = k.sysctl[SYS_MMAP_MIN_ADDR]
-        vpn = ((address + (1 << shift) - 1) >> shift) & ((1 << (64 - shift)) - 1)
-        v = find_vma(k, mm, vpn)
-        if vpn <= size - pages and (v == 0 or k.vma[v, V_START] >= vpn + pages):
-            return vpn
-    return unmapped_area(k, mm, pages)
 
 
 @compiled
@@ -179,6 +98,10 @@ def pages_mapped_in(k, mm, start, end):
 def _object_flags(k, fd, flags, vm_flags):
     """The VMA flags that the mapped object allows, or -errno."""
     kind = flags & MAP_TYPE
+    if kind == MAP_SHARED_VALIDATE and flags & MAP_ANONYMOUS == 0 and k.rule[R_MAP_SHARED_VALIDATE] != 0:
+        if flags & ~(LEGACY_MAP_MASK | MAP_TYPE) != 0:
+            return -EOPNOTSUPP
+        kind = MAP_SHARED
     if kind != MAP_SHARED and kind != MAP_PRIVATE:
         return -EINVAL
     if flags & MAP_ANONYMOUS != 0:
@@ -197,27 +120,61 @@ def _object_flags(k, fd, flags, vm_flags):
 
 
 @compiled
+def _huge_pages(k, flags):
+    """How many pages the huge page of MAP_HUGETLB has: of the leaf table's size, or the one above; 0 if there is none of that size."""
+    shift = (flags >> MAP_HUGE_SHIFT) & MAP_HUGE_MASK
+    last = k.geo[G_LEVELS] - 1
+    bits = k.geo[G_BITS + last]
+    more = bits + k.geo[G_BITS + last - 1]
+    if shift == 0 or shift == k.geo[G_PAGE_SHIFT] + bits:
+        return 1 << bits
+    return 1 << more if shift == k.geo[G_PAGE_SHIFT] + more else 0
+
+
+@compiled
 def do_mmap(k, tid, address, length, prot, flags, fd, offset):
     """Create a mapping: its address, or -errno; the caller populates it (A.1 gives the order of the checks)."""
-    mm = k.task[tid, T_MM]
     shift = k.geo[G_PAGE_SHIFT]
     mask = (1 << shift) - 1
     if offset & mask != 0:
         return -EINVAL
-    if flags & MAP_ANONYMOUS == 0 and fd < 4:
-        return -EBADF
+    if flags & MAP_ANONYMOUS == 0:
+        if not is_open(k, fd):
+            return -EBADF
+        if flags & MAP_HUGETLB != 0:
+            return -EINVAL
+    huge = 1
+    if flags & MAP_HUGETLB != 0:
+        huge = _huge_pages(k, flags)
+        if huge == 0:
+            return -EINVAL
     if length == 0:
         return -EINVAL
     unsigned = (1 << (64 - shift)) - 1
     pages = ((length + mask) >> shift) & unsigned
+    pages = (pages + huge - 1) // huge * huge
     if pages == 0:
         return -ENOMEM
-    pgoff = (offset >> shift) & unsigned
+    return place_and_map(k, tid, address, pages, prot, flags, fd, (offset >> shift) & unsigned, huge)
+
+
+@compiled
+def place_and_map(k, tid, address, pages, prot, flags, fd, pgoff, huge):
+    """The rest of do_mmap, in pages; `huge` is the number of pages that the mapping must be aligned to."""
+    mm = k.task[tid, T_MM]
+    shift = k.geo[G_PAGE_SHIFT]
     if k.mm[mm, MM_MAP_COUNT] > k.sysctl[SYS_MAX_MAP_COUNT]:
         return -ENOMEM
-    start = get_unmapped_area(k, tid, address, pages, flags)
+    replaces = flags & MAP_FIXED_NOREPLACE == 0 or k.rule[R_MAP_FIXED_NOREPLACE] == 0
+    start = get_unmapped_area(k, tid, address, pages, flags if replaces else flags | MAP_FIXED)
     if start < 0:
         return start
+    if huge > 1 and flags & MAP_FIXED != 0 and start & (huge - 1) != 0:
+        return -EINVAL
+    if not replaces:
+        v = find_vma(k, mm, start)
+        if v != 0 and k.vma[v, V_START] < start + pages:
+            return -EEXIST
     vm_flags = prot & 7 | k.mm[mm, MM_DEF_FLAGS] | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
     if flags & MAP_GROWSDOWN != 0:
         vm_flags |= VM_GROWSDOWN
@@ -233,6 +190,8 @@ def do_mmap(k, tid, address, length, prot, flags, fd, offset):
     vm_flags = _object_flags(k, fd, flags, vm_flags)
     if vm_flags < 0:
         return vm_flags
+    if huge > 1:
+        return -ENOMEM  # Model: the pools of huge pages are empty
     if flags & MAP_NORESERVE != 0 and k.sysctl[SYS_OVERCOMMIT_MEMORY] != 2:
         vm_flags |= VM_NORESERVE
     file = 0
@@ -306,6 +265,7 @@ def do_munmap(k, tid, start, pages):
         if end < vma[v, V_END] and k.mm[mm, MM_MAP_COUNT] >= k.sysctl[SYS_MAX_MAP_COUNT]:
             return -ENOMEM
         v = split_vma_unlimited(k, mm, v, start)
+    update_hiwater_rss(k, mm)
     last = find_vma_charged(k, mm, end)
     if last != 0 and end > vma[last, V_START]:
         split_vma_unlimited(k, mm, last, end)
@@ -317,7 +277,7 @@ def do_munmap(k, tid, start, pages):
     floor = vma[prev, V_END] if prev != 0 else 0
     ceiling = vma[v, V_START] if v != 0 else 1 << 62
     free_pgtables(k, mm, start, end, floor, ceiling)
-    _area_freed(k, mm, start, end)
+    range_freed(k, mm, start, end)
     return 0
 
 

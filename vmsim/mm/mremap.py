@@ -4,9 +4,10 @@ from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.accounting import account_vm, may_expand_vm, memlock_limit
 from vmsim.mm.gup import mm_populate
-from vmsim.mm.mmap import MAP_FIXED, do_munmap, get_unmapped_area
+from vmsim.mm.mmap import do_munmap
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import next_table, pte_alloc, set_pte
+from vmsim.mm.place import MAP_FIXED, get_unmapped_area
 from vmsim.mm.range import aligned_pages, is_aligned, page_limit, page_of
 from vmsim.mm.rmap import page_move_rmap
 from vmsim.mm.vma import (
@@ -15,6 +16,7 @@ from vmsim.mm.vma import (
     find_vma,
     find_vma_charged,
     object_get,
+    unlink_anon_vma,
     vma_alloc,
     vma_before,
     vma_link,
@@ -27,7 +29,9 @@ from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_CPU, SYS_MAX_MAP_
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import PTE_PRESENT, PTE_SHIFT, PTE_ZERO
 from vmsim.struct.rules import (
+    R_DONTUNMAP_COUNTS_LOCKED,
     R_MREMAP_CHECKS_FIRST,
+    R_MREMAP_DONTUNMAP,
     R_MREMAP_EXPANSION_MERGES,
     R_MREMAP_LENGTH_LIMIT,
     R_MREMAP_LOOKS_FIRST,
@@ -49,6 +53,7 @@ from vmsim.struct.vmas import (
     VM_ACCOUNT,
     VM_DONTEXPAND,
     VM_HUGETLB,
+    VM_LOCK_MASK,
     VM_LOCKED,
     VM_MAYSHARE,
     VM_PFNMAP,
@@ -57,6 +62,7 @@ from vmsim.struct.vmas import (
 
 MREMAP_MAYMOVE = 1
 MREMAP_FIXED = 2
+MREMAP_DONTUNMAP = 4
 
 
 @compiled
@@ -113,8 +119,11 @@ def copy_vma(k, mm, v, start, pages, pgoff):
 
 
 @compiled
-def move_vma(k, tid, v, old, old_pages, new_pages, new):
-    """Move [old, old + old_pages) of a VMA to the free range at `new`: 0 or -errno.  Growth was charged by the caller."""
+def move_vma(k, tid, v, old, old_pages, new_pages, new, keeps):
+    """Move [old, old + old_pages) of a VMA to the free range at `new`: 0 or -errno.  What is added was charged by the caller.
+
+    `keeps`: the old mapping stays, empty (MREMAP_DONTUNMAP).
+    """
     mm = k.task[tid, T_MM]
     vma = k.vma
     if k.mm[mm, MM_MAP_COUNT] >= k.sysctl[SYS_MAX_MAP_COUNT] - 3:
@@ -130,7 +139,7 @@ def move_vma(k, tid, v, old, old_pages, new_pages, new):
         v = copy
     moved = move_page_tables(k, mm, old, new, old_pages)
     account_vm(k, mm, flags, file, new_pages)
-    if flags & VM_LOCKED != 0:
+    if flags & VM_LOCKED != 0 and (keeps == 0 or k.rule[R_DONTUNMAP_COUNTS_LOCKED] != 0):
         k.mm[mm, MM_LOCKED_VM] += new_pages
     if moved < old_pages:
         move_page_tables(k, mm, new, old, moved)
@@ -138,6 +147,11 @@ def move_vma(k, tid, v, old, old_pages, new_pages, new):
             k.sc[SC_COMMITTED] += old_pages
         do_munmap(k, tid, new, new_pages)
         return -ENOMEM
+    if keeps != 0:
+        vma[v, V_FLAGS] &= ~VM_LOCK_MASK
+        if copy != v and vma[v, V_START] == old and vma[v, V_END] == old + old_pages:
+            unlink_anon_vma(k, v)
+        return 0
     if old_pages == 0:
         if flags & VM_ACCOUNT != 0:  # its accounting is hidden from an unmapping that then fails, and never shown again
             uncharge_commit(k, vma[v, V_END] - vma[v, V_START])
@@ -150,7 +164,7 @@ def move_vma(k, tid, v, old, old_pages, new_pages, new):
 
 
 @compiled
-def vma_to_resize(k, tid, v, start, old_pages, new_pages):
+def vma_to_resize(k, tid, v, start, old_pages, new_pages, keeps):
     """Whether [start, start + old_pages) of a VMA may become `new_pages` long: 0 or -errno."""
     mm = k.task[tid, T_MM]
     vma = k.vma
@@ -163,6 +177,10 @@ def vma_to_resize(k, tid, v, start, old_pages, new_pages):
         return -EINVAL
     if old_pages > vma[v, V_END] - start:
         return -EFAULT
+    if keeps != 0:
+        if flags & (VM_DONTEXPAND | VM_PFNMAP) != 0:
+            return -EINVAL
+        return 0 if may_expand_vm(k, tid, flags, new_pages) else -ENOMEM
     if new_pages == old_pages:
         return 0
     if flags & (VM_DONTEXPAND | VM_PFNMAP) != 0:
@@ -183,29 +201,33 @@ def charge_growth(k, tid, v, pages):
 
 
 @compiled
-def move_charged(k, tid, v, start, old_pages, new_pages, new):
+def move_charged(k, tid, v, start, old_pages, new_pages, new, keeps):
     """Charge the growth of a VMA and move it: 0 or -errno."""
-    growth = new_pages - old_pages
+    growth = new_pages if keeps != 0 else new_pages - old_pages
     charged = growth if k.vma[v, V_FLAGS] & VM_ACCOUNT != 0 else 0
     if charge_growth(k, tid, v, growth) != 0:
         return -ENOMEM
-    error = move_vma(k, tid, v, start, old_pages, new_pages, new)
+    error = move_vma(k, tid, v, start, old_pages, new_pages, new, keeps)
     if error != 0:
         uncharge_commit(k, charged)
     return error
 
 
 @compiled
-def mremap_to(k, tid, start, old_pages, new, new_pages):
-    """MREMAP_FIXED of ranges that don't overlap: the target is unmapped first, then the source is cut or grown and moved: 0 or -errno."""
+def mremap_to(k, tid, start, old_pages, new, new_pages, flags):
+    """MREMAP_FIXED, MREMAP_DONTUNMAP, of ranges that don't overlap: the target is unmapped, then the source is cut or grown and moved.
+
+    Without MREMAP_FIXED `new` is a hint.  The new first page, or -errno.
+    """
+    keeps = flags & MREMAP_DONTUNMAP
     mm = k.task[tid, T_MM]
     if k.rule[R_MREMAP_CHECKS_FIRST] != 0:
-        error = vma_to_resize(k, tid, find_vma_charged(k, mm, start), start, min(old_pages, new_pages), new_pages)
+        error = vma_to_resize(k, tid, find_vma_charged(k, mm, start), start, min(old_pages, new_pages), new_pages, keeps)
         if error != 0:
             return error
     if k.rule[R_MREMAP_LOOKS_FIRST] != 0 and k.mm[mm, MM_MAP_COUNT] + 2 >= k.sysctl[SYS_MAX_MAP_COUNT] - 3:
         return -ENOMEM
-    error = do_munmap(k, tid, new, new_pages)
+    error = do_munmap(k, tid, new, new_pages) if flags & MREMAP_FIXED != 0 else 0
     if error != 0:
         return error
     if old_pages > new_pages:
@@ -214,10 +236,15 @@ def mremap_to(k, tid, start, old_pages, new, new_pages):
             return error
         old_pages = new_pages
     v = find_vma_charged(k, mm, start)
-    error = vma_to_resize(k, tid, v, start, old_pages, new_pages)
+    error = vma_to_resize(k, tid, v, start, old_pages, new_pages, keeps)
     if error != 0:
         return error
-    return move_charged(k, tid, v, start, old_pages, new_pages, new)
+    if flags & MREMAP_FIXED == 0:
+        new = get_unmapped_area(k, tid, new << k.geo[G_PAGE_SHIFT], new_pages, 0)
+        if new < 0:
+            return new
+    error = move_charged(k, tid, v, start, old_pages, new_pages, new, keeps)
+    return new if error == 0 else error
 
 
 @compiled
@@ -230,23 +257,23 @@ def unmap_tail(k, tid, start, pages):
 
 
 @compiled
-def remap_move(k, tid, start, new, pages):
-    """Move all VMAs of a range, the gaps between them kept; the first page must be mapped: 0 or -errno (remap_move, 6.17)."""
+def remap_move(k, tid, start, new, pages, flags):
+    """Move all VMAs of a range, the gaps between them kept; the first page must be mapped: the new one, or -errno (remap_move, 6.17)."""
     mm = k.task[tid, T_MM]
     end = start + pages
     at = start
     v = find_vma_charged(k, mm, start)
     if v == 0 or k.vma[v, V_START] > start:
         return -EFAULT
-    while v != 0 and k.vma[v, V_START] < end:
+    while v != 0 and at < end and k.vma[v, V_START] < end:
         at = max(at, k.vma[v, V_START])
         part = min(end, k.vma[v, V_END]) - at
-        error = mremap_to(k, tid, at, part, new + at - start, part)
-        if error != 0:
-            return error
+        moved = mremap_to(k, tid, at, part, new + at - start, part, flags)
+        if moved < 0:
+            return moved
         at += part
         v = find_vma(k, mm, at)
-    return 0
+    return new
 
 
 @compiled
@@ -283,7 +310,7 @@ def _grow(k, tid, start, old_pages, new_pages, flags):
     """Make a mapping longer, where it is or elsewhere: its first page, or -errno."""
     mm = k.task[tid, T_MM]
     v = find_vma_charged(k, mm, start)
-    error = vma_to_resize(k, tid, v, start, old_pages, new_pages)
+    error = vma_to_resize(k, tid, v, start, old_pages, new_pages, 0)
     if error != 0:
         return error
     if old_pages == k.vma[v, V_END] - start:
@@ -295,7 +322,7 @@ def _grow(k, tid, start, old_pages, new_pages, flags):
     new = get_unmapped_area(k, tid, 0, new_pages, 0)
     if new < 0:
         return new
-    error = move_charged(k, tid, v, start, old_pages, new_pages, new)
+    error = move_charged(k, tid, v, start, old_pages, new_pages, new, 0)
     return new if error == 0 else error
 
 
@@ -309,17 +336,15 @@ def do_mremap(k, tid, start, old_pages, new_pages, flags, new):
         v = find_vma(k, mm, start)
         if v == 0 or k.vma[v, V_START] > start:
             return -EFAULT
-    if flags & MREMAP_FIXED != 0:
+    if flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0:
         size = k.mm[mm, MM_TASK_SIZE]
         if new_pages > size or new > size - new_pages:
             return -EINVAL
         if (start + old_pages) & (page_limit(k) - 1) > new and new + new_pages > start:
             return -EINVAL
-        if k.rule[R_MREMAP_MANY] != 0 and old_pages == new_pages:
-            error = remap_move(k, tid, start, new, new_pages)
-        else:
-            error = mremap_to(k, tid, start, old_pages, new, new_pages)
-        return new if error == 0 else error
+        if k.rule[R_MREMAP_MANY] != 0 and old_pages == new_pages and flags & MREMAP_FIXED != 0:
+            return remap_move(k, tid, start, new, new_pages, flags)
+        return mremap_to(k, tid, start, old_pages, new, new_pages, flags)
     if k.rule[R_MREMAP_CHECKS_FIRST] != 0:
         v = find_vma(k, mm, start)
         if v == 0 or k.vma[v, V_START] > start:
@@ -333,6 +358,17 @@ def do_mremap(k, tid, start, old_pages, new_pages, flags, new):
 
 
 @compiled
+def _flags_valid(k, flags, old_pages, new_pages):
+    """Whether flags are known and go together; MREMAP_DONTUNMAP can't resize."""
+    known = MREMAP_MAYMOVE | MREMAP_FIXED
+    if k.rule[R_MREMAP_DONTUNMAP] != 0:
+        known |= MREMAP_DONTUNMAP
+    if flags & ~known != 0 or (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0 and flags & MREMAP_MAYMOVE == 0):
+        return False
+    return flags & MREMAP_DONTUNMAP == 0 or old_pages == new_pages
+
+
+@compiled
 def sys_mremap(k, tid, address, old_length, new_length, flags, new_address):
     """mremap(2); the growth of a locked mapping is populated."""
     mm = k.task[tid, T_MM]
@@ -340,9 +376,10 @@ def sys_mremap(k, tid, address, old_length, new_length, flags, new_address):
     old_pages = aligned_pages(k, old_length)
     new_pages = aligned_pages(k, new_length)
     if k.task[tid, T_STAGE] == 0:
-        if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) != 0 or flags & (MREMAP_MAYMOVE | MREMAP_FIXED) == MREMAP_FIXED:
+        if not _flags_valid(k, flags, old_pages, new_pages):
             return -EINVAL
-        if not is_aligned(k, address) or new_pages == 0 or (flags & MREMAP_FIXED != 0 and not is_aligned(k, new_address)):
+        placed = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
+        if not is_aligned(k, address) or new_pages == 0 or (placed and not is_aligned(k, new_address)):
             return _misaligned(k, tid, address, new_pages, flags)
         result = do_mremap(k, tid, page_of(k, address), old_pages, new_pages, flags, page_of(k, new_address))
         if result < 0:

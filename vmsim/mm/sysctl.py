@@ -10,13 +10,15 @@ from vmsim.struct.kernel import (
     SYS_DIRTY_BYTES,
     SYS_DIRTY_RATIO,
     SYS_DROP_CACHES,
+    SYS_OVERCOMMIT_KBYTES,
+    SYS_OVERCOMMIT_RATIO,
 )
 from vmsim.struct.vmstat import DROP_SLAB
 
 
 @compiled
 def sys_sysctl(k, number, value, lowest, highest):
-    """Write one setting that has the range lowest..highest: 0 or -EINVAL. Of each pair of dirty limits only the one written last holds."""
+    """Write one setting that has the range lowest..highest: 0 or -EINVAL. Of a pair that says the same, the one written last holds."""
     if value < lowest or value > highest or number == SYS_DIRTY_BYTES and value < 2 << 12:
         return -EINVAL
     k.sysctl[number] = value
@@ -25,6 +27,10 @@ def sys_sysctl(k, number, value, lowest, highest):
             drop_pagecache(k)
         if value & 2 != 0:
             k.vmstat[DROP_SLAB] += 1
+    elif number == SYS_OVERCOMMIT_RATIO:
+        k.sysctl[SYS_OVERCOMMIT_KBYTES] = 0
+    elif number == SYS_OVERCOMMIT_KBYTES:
+        k.sysctl[SYS_OVERCOMMIT_RATIO] = 0
     elif number == SYS_DIRTY_BYTES:
         k.sysctl[SYS_DIRTY_RATIO] = 0
         writeback_set_ratelimit(k)

@@ -1,12 +1,18 @@
-"""Dropping clean pages from the page cache.   Follows mm/truncate.c and fs/drop_caches.c of v4.4 (A.14)."""
+"""Taking pages of a file away: dropping clean ones, truncation, holes.   Follows mm/truncate.c, mm/memory.c (unmap_mapping_range)
+and fs/drop_caches.c of v4.4 (A.14)."""
 
+from vmsim.mm.filemap import wait_for_page
 from vmsim.mm.pagecache import delete_from_page_cache
+from vmsim.mm.unmap import zap_range
 from vmsim.struct.costs import C_PAGE_CACHE_LOOKUP
-from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_NRPAGES, FILE_REGULAR
+from vmsim.struct.errno import EWAIT
+from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_MAPCOUNT, FI_NRPAGES, FILE_REGULAR
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_FILE_NEXT
+from vmsim.struct.kernel import SC_FILE_NEXT, SC_MM_ROWS
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_DIRTY, PG_LOCKED, PG_WRITEBACK
+from vmsim.struct.tasks import T_STAGE, T_WAIT, T_WAIT_ARG, WAIT_WRITEBACK
+from vmsim.struct.vmas import MM_FIRST, MM_USERS, V_END, V_FILE, V_NEXT, V_PGOFF, V_START
 from vmsim.struct.vmstat import DROP_PAGECACHE
 
 
@@ -33,3 +39,53 @@ def drop_pagecache(k):
         if k.file[file, FI_KIND] == FILE_REGULAR and k.file[file, FI_NRPAGES] > 0:
             invalidate_mapping_pages(k, file, 0, k.file[file, FI_CAPACITY] - 1)
     k.vmstat[DROP_PAGECACHE] += 1
+
+
+@compiled
+def unmap_mapping_range(k, file, start, end):
+    """Unmap the pages [start, end) of a file from every address space, private copies too.
+
+    Model: the kernel finds the VMAs through the file's interval tree, here all are looked at; they are few where this is called.
+    """
+    if k.file[file, FI_MAPCOUNT] == 0:
+        return
+    vma = k.vma
+    for mm in range(1, k.sc[SC_MM_ROWS]):
+        v = k.mm[mm, MM_FIRST] if k.mm[mm, MM_USERS] > 0 else 0
+        while v != 0:
+            if vma[v, V_FILE] == file:
+                shift = vma[v, V_START] - vma[v, V_PGOFF]
+                first = max(vma[v, V_START], start + shift)
+                last = min(vma[v, V_END], end + shift)
+                if first < last:
+                    zap_range(k, mm, v, first, last)
+            v = vma[v, V_NEXT]
+
+
+@compiled
+def truncate_inode_pages_range(k, tid, file, start, end):
+    """Take the pages [start, end) out of a file's cache, whatever they hold: 0, or -EWAIT while one is locked or written."""
+    slot = k.file[file, FI_CACHE]
+    last = min(end, k.file[file, FI_CAPACITY])
+    for pgoff in range(start, last):
+        pfn = k.pcache[slot + pgoff]
+        if pfn > 0:
+            if k.frame[pfn, P_FLAGS] & (PG_LOCKED | PG_WRITEBACK) != 0:
+                k.task[tid, T_STAGE] = 1
+                if k.frame[pfn, P_FLAGS] & PG_LOCKED != 0:
+                    wait_for_page(k, tid, pfn)
+                else:
+                    k.task[tid, T_WAIT] = WAIT_WRITEBACK
+                    k.task[tid, T_WAIT_ARG] = pfn
+                return -EWAIT
+            delete_from_page_cache(k, file, pgoff)
+        elif pfn < 0 and k.file[file, FI_KIND] == FILE_REGULAR:
+            k.pcache[slot + pgoff] = 0
+    return 0
+
+
+@compiled
+def punch_hole(k, tid, file, start, end):
+    """Free the pages [start, end) of a file, so that they read as zeros (fallocate with FALLOC_FL_PUNCH_HOLE): 0 or -EWAIT."""
+    unmap_mapping_range(k, file, start, end)
+    return truncate_inode_pages_range(k, tid, file, start, end)

@@ -112,6 +112,14 @@ def object_put(k, v):
 
 
 @compiled
+def unlink_anon_vma(k, v):
+    """A VMA whose anonymous pages are all gone leaves its anon_vma (unlink_anon_vmas)."""
+    if k.vma[v, V_ANON] != 0:
+        k.anon_vma[k.vma[v, V_ANON] >> 1, AV_VMAS] -= 1
+        k.vma[v, V_ANON] = 0
+
+
+@compiled
 def find_vma(k, mm, vpn):
     """The first VMA that ends above `vpn`, 0 if there is none; it need not contain it."""
     v = index_floor(k, mm, vpn)

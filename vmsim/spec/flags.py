@@ -77,6 +77,14 @@ FADV_WILLNEED = 3
 FADV_DONTNEED = 4
 FADV_NOREUSE = 5
 
+FALLOC_FL_KEEP_SIZE = 1  # include/uapi/linux/falloc.h
+FALLOC_FL_PUNCH_HOLE = 2
+
+MFD_CLOEXEC = 1  # include/uapi/linux/memfd.h
+MFD_ALLOW_SEALING = 2
+MFD_NOEXEC_SEAL = 8  # from 6.3
+MFD_EXEC = 0x10
+
 SEEK_SET = 0
 SEEK_CUR = 1
 SEEK_END = 2
@@ -155,7 +163,7 @@ class FlagTable:
         return mask if left else tuple(sorted(found, key=self.values.__getitem__))
 
 
-_PREFIXES = ("PROT_", "MAP_", "MLOCK_", "MCL_", "MADV_", "MS_", "MREMAP_", "FADV_", "SEEK_", "SYNC_FILE_RANGE_")
+_PREFIXES = ("PROT_", "MAP_", "MLOCK_", "MCL_", "MADV_", "MS_", "MREMAP_", "FADV_", "SEEK_", "SYNC_FILE_RANGE_", "FALLOC_FL_", "MFD_")
 
 
 def _table(prefix: str, *, combine: bool = True) -> FlagTable:
@@ -193,3 +201,5 @@ MREMAP = _table("MREMAP_")
 FADV = _table("FADV_", combine=False)
 SEEK = _table("SEEK_", combine=False)
 SYNC_FILE_RANGE = _table("SYNC_FILE_RANGE_")
+FALLOC = _table("FALLOC_FL_")
+MFD = _table("MFD_")

@@ -11,7 +11,7 @@ from vmsim.errors import unknown_name
 from vmsim.spec.counters import FACTS
 from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.model import SpecModel
-from vmsim.spec.syscalls import SYSCALL_NAMES
+from vmsim.spec.process_calls import SYSCALL_NAMES
 from vmsim.spec.values import Checked, Choice, Real, duration_of, exact_duration, mapping, number_of, raise_all
 
 _DURATION = duration_of()

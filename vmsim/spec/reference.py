@@ -24,7 +24,7 @@ from vmsim.spec.experiment import ExperimentFile, OutputsSpec, RowSpec, SeriesSp
 from vmsim.spec.expr import FUNCTIONS, OPERATORS
 from vmsim.spec.fields import Key, keys_of
 from vmsim.spec.files import FileSpec
-from vmsim.spec.flags import FADV, MADV, MAP, MCL, MLOCK, MREMAP, MS, PROT, SEEK, SYNC_FILE_RANGE
+from vmsim.spec.flags import FADV, FALLOC, MADV, MAP, MCL, MFD, MLOCK, MREMAP, MS, PROT, SEEK, SYNC_FILE_RANGE
 from vmsim.spec.kernel import KernelSpec
 from vmsim.spec.machine import MachineSpec, SwapSpec, TlbLevelSpec, TlbSpec, ZoneSpec
 from vmsim.spec.model import SpecModel
@@ -38,10 +38,11 @@ from vmsim.spec.patterns import (
     UniformPattern,
     ZipfPattern,
 )
+from vmsim.spec.process_calls import CALL_STEPS
 from vmsim.spec.published import Failure
 from vmsim.spec.rlimits import RESOURCES, UNLIMITED
 from vmsim.spec.steps import CONTROL_STEPS
-from vmsim.spec.syscalls import SYSCALL_STEPS, Syscall
+from vmsim.spec.syscalls import Syscall
 from vmsim.spec.sysctl import SYSCTLS
 from vmsim.spec.tasks import TaskSpec
 from vmsim.spec.values import exact_bytes, exact_duration
@@ -115,9 +116,9 @@ def _sections() -> Iterator[str]:
     yield "## Steps: system calls\n"
     yield "Every system call also takes\n"
     yield _table("", ("key", "takes", "default", "meaning"), _rows(keys_of(Syscall)))
-    for step in SYSCALL_STEPS:
+    for step in CALL_STEPS:
         yield _model(f"`{step.step}`", step, level=3, leave_out=("as", "expect"))
-    for table in (PROT, MAP, MLOCK, MCL, MADV, MS, MREMAP, FADV, SEEK, SYNC_FILE_RANGE):
+    for table in (PROT, MAP, MLOCK, MCL, MADV, MS, MREMAP, FADV, FALLOC, MFD, SEEK, SYNC_FILE_RANGE):
         yield f"`{table.prefix}`: " + _names(name.removeprefix(table.prefix) for name in table.values) + "\n"
     yield "## Steps: accesses, time, control\n"
     for control in CONTROL_STEPS:

@@ -179,7 +179,7 @@ def _walk_handler(body: Node, state: _Program) -> None:
 def _check_expressions(name: str, body: Node, state: _Program) -> None:
     for key in _expressions(STEPS[name]):
         node = body.get(key)
-        if node is not None and key != "values" and not (name == "setrlimit" and node.value in UNLIMITED):
+        if node is not None and key != "values" and not (name in ("setrlimit", "prlimit") and node.value in UNLIMITED):
             _check_registers(node, state)
     region = body.get("region")
     if name not in ("access", "draw") or region is None:

@@ -17,8 +17,19 @@ from pydantic import (
 
 from vmsim.spec.expr import Num
 from vmsim.spec.patterns import PatternSpec
+from vmsim.spec.process_calls import (
+    CALL_STEPS,
+    CloseStep,
+    ExecStep,
+    FallocateStep,
+    FtruncateStep,
+    GetrlimitStep,
+    GetrusageStep,
+    MemfdCreateStep,
+    PrctlStep,
+    PrlimitStep,
+)
 from vmsim.spec.syscalls import (
-    SYSCALL_STEPS,
     BrkStep,
     FadviseStep,
     FdatasyncStep,
@@ -181,7 +192,8 @@ CONTROL_STEPS = (
     AccessStep, DrawStep, TouchStep, ComputeStep, SleepStep, LoopStep, SetStep, IfStep, OnSignalStep, PhaseStep,
     ExitStep,
 )  # fmt: skip
-STEPS: Mapping[str, type[StepParent]] = {step.step: step for step in (*SYSCALL_STEPS, *CONTROL_STEPS)}
+_ALL: tuple[type[StepParent], ...] = (*CALL_STEPS, *CONTROL_STEPS)
+STEPS: Mapping[str, type[StepParent]] = {step.step: step for step in _ALL}
 
 
 def _step_name(given: Any) -> str | None:
@@ -228,6 +240,15 @@ Step = Annotated[
     | Annotated[LseekStep, Tag("lseek")]
     | Annotated[FadviseStep, Tag("fadvise")]
     | Annotated[ReadaheadStep, Tag("readahead")]
+    | Annotated[FtruncateStep, Tag("ftruncate")]
+    | Annotated[FallocateStep, Tag("fallocate")]
+    | Annotated[MemfdCreateStep, Tag("memfd_create")]
+    | Annotated[CloseStep, Tag("close")]
+    | Annotated[PrlimitStep, Tag("prlimit")]
+    | Annotated[GetrlimitStep, Tag("getrlimit")]
+    | Annotated[GetrusageStep, Tag("getrusage")]
+    | Annotated[PrctlStep, Tag("prctl")]
+    | Annotated[ExecStep, Tag("exec")]
     | Annotated[AccessStep, Tag("access")]
     | Annotated[DrawStep, Tag("draw")]
     | Annotated[TouchStep, Tag("touch")]

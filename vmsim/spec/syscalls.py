@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from vmsim.spec import flags
 from vmsim.spec.errnos import ERRNOS
@@ -13,7 +13,7 @@ from vmsim.spec.flags import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE
 from vmsim.spec.model import SpecModel
 from vmsim.spec.rlimits import RESOURCES, UNLIMITED
 from vmsim.spec.sysctl import RUNTIME
-from vmsim.spec.values import ByteExpr, Checked, Choice, CountExpr, Expression, FlagSet, Name, Register
+from vmsim.spec.values import AnyExpr, ByteExpr, Checked, Choice, CountExpr, Expression, FlagSet, Name, Register
 from vmsim.struct.tasks import RLIM_INFINITY
 
 Prot = Annotated[int, FlagSet(flags.PROT)]
@@ -73,7 +73,7 @@ class RangeCall(Syscall):
 
 
 def _default_flags(data: dict[str, Any]) -> int:
-    return MAP_PRIVATE if data.get("file") else MAP_PRIVATE | MAP_ANONYMOUS
+    return MAP_PRIVATE if data.get("file") or data.get("fd") is not None else MAP_PRIVATE | MAP_ANONYMOUS
 
 
 class MmapStep(Syscall):
@@ -84,10 +84,18 @@ class MmapStep(Syscall):
     length: ByteExpr = Field(description="length in bytes")
     prot: Prot = Field(default=PROT_READ | PROT_WRITE, description="protection")
     file: Name | None = Field(default=None, description="a file of the experiment; default: none")
+    fd: AnyExpr | None = Field(default=None, description="instead of file: a descriptor that memfd_create gave")
     flags: MapFlags = Field(
         default_factory=_default_flags, description="default: MAP_PRIVATE, and MAP_ANONYMOUS if there is no file"
     )
     offset: ByteExpr = Field(default=Num(0), description="offset in the file")
+
+    @field_validator("fd")
+    @classmethod
+    def _not_with_file(cls, value: Expr | None, info: ValidationInfo) -> Expr | None:
+        if value is not None and info.data.get("file") is not None:
+            raise ValueError("give either file or fd")
+        return value
 
 
 class MunmapStep(RangeCall):
@@ -200,7 +208,14 @@ class SetrlimitStep(Syscall):
 class FileCall(Syscall):
     """What calls on a file have. All tasks share one descriptor of each file, open for reading and writing."""
 
-    file: Name = Field(description="a file of the experiment")
+    file: Name | None = Field(default=None, description="a file of the experiment")
+    fd: AnyExpr | None = Field(default=None, description="instead of file: a descriptor that memfd_create gave")
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Self:
+        if (self.file is None) == (self.fd is None):
+            raise ValueError("expected either file or fd")
+        return self
 
 
 class ReadStep(FileCall):
@@ -305,4 +320,3 @@ SYSCALL_STEPS = (
     MmapStep, MunmapStep, MprotectStep, MlockStep, Mlock2Step, MunlockStep, MlockallStep, MunlockallStep, MadviseStep,
     MsyncStep, MincoreStep, MremapStep, BrkStep, SetrlimitStep, *FILE_STEPS,
 )  # fmt: skip
-SYSCALL_NAMES = tuple(step.step for step in SYSCALL_STEPS)

@@ -2,6 +2,7 @@
 
 EPERM = 1
 ENOENT = 2
+ESRCH = 3
 EINTR = 4
 EIO = 5
 EBADF = 9
@@ -13,9 +14,11 @@ EBUSY = 16
 EEXIST = 17
 ENODEV = 19
 EINVAL = 22
+EFBIG = 27
 ENOSPC = 28
 ENOSYS = 38
 EOVERFLOW = 75
+EOPNOTSUPP = 95
 
 EWAIT = 512  # not an errno: the call sleeps (see T_WAIT) and is started again from its restart point
 

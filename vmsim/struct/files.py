@@ -34,9 +34,15 @@ FI_WB_ERROR = 29  # a write has failed since the last fsync (AS_EIO)
 FI_META = 30  # file of the blocks that hold the places of its pages (ext2), 0 if it has none
 FILE_COLUMNS = 32
 
+# A file descriptor of a program: which opening << FD_OPEN_SHIFT | file << 2 | how it was opened; -1 is none.
+FD_OPEN_SHIFT = 32
+FMODE_READ = 1
+FMODE_WRITE = 2
+
 FILE_REGULAR = 0
 FILE_TMPFS = 1
 FILE_SHARED_ANON = 2
+FILE_MEMFD = 3
 
 # `pcache` holds one slot a page of a file: 0 absent, pfn > 0 present, < 0 the shadow of an evicted page.
 

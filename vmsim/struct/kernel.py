@@ -65,6 +65,9 @@ SC_INO_NEXT = 41  # serial number of the file created last
 SC_PCACHE_ROWS = 42  # slots of `pcache`
 SC_TOTALRESERVE = 58  # pages that no heuristic counts as free (totalreserve_pages)
 SC_WAKE = 43  # daemons to wake at the end of the slice, a bit each
+SC_MM_ROWS = 50  # rows of `mm`
+SC_FILE_ROWS = 51  # rows of `file`
+SC_TASK_ROWS = 52  # rows of `task`
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
@@ -86,6 +89,7 @@ G_SOFTWARE_REFILL = 24
 G_FLUSH_CEILING = 25  # pages flushed one by one before the whole TLB is
 G_PTE_BYTES = 26
 G_BROADCAST_FLUSH = 27  # remote TLBs are flushed by an instruction, without IPIs
+G_MAP_32BIT = 28  # the architecture has MAP_32BIT
 NR_GEOMETRY = 32
 
 # Kernel settings, `sysctl`.
@@ -111,6 +115,20 @@ SYS_DIRTY_WRITEBACK_CENTISECS = 21
 SYS_DROP_CACHES = 22
 NR_SYSCTL = 32
 
+# Columns of `image`: row 0 describes the program that exec starts, one row for each of its VMAs follows.
+IM_START = 0  # page; row 0: how many rows follow
+IM_PAGES = 1
+IM_FLAGS = 2
+IM_FILE = 3
+IM_PGOFF = 4
+IM_TASK_SIZE = 1  # row 0, pages
+IM_MMAP_BASE = 2  # pages
+IM_TEXT = 3  # page
+IM_HEAP = 4  # page of the initial heap, 0 if there is none
+IM_HEAP_PAGES = 5
+IMAGE_COLUMNS = 6
+IMAGE_ROWS = 64
+
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).
 TABLES: dict[str, tuple[int, int]] = {
     "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "chain": (64, 2),
@@ -118,7 +136,8 @@ TABLES: dict[str, tuple[int, int]] = {
     "mm": (64, MM_COLUMNS), "pt": (64, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0), "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
     "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
     "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),
-    "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0), "rule": (64, 0),
+    "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0),
+    "image": (64, IMAGE_COLUMNS), "rule": (64, 0),
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
     "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
     "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
@@ -197,6 +216,7 @@ class Kernel:
     vmstat: NDArray[np.int64]
     cost: NDArray[np.int64]
     sysctl: NDArray[np.int64]
+    image: NDArray[np.int64]
     rule: NDArray[np.int64]
     geo: NDArray[np.int64]
     tlb_tag: NDArray[np.int64]
@@ -214,6 +234,9 @@ class Kernel:
         for name, (bits, columns) in TABLES.items():
             setattr(self, name, reserve((rows[name], columns) if columns else (rows[name],), f"int{bits}"))
         self.sc[SC_PCACHE_ROWS] = rows["pcache"]
+        self.sc[SC_MM_ROWS] = rows["mm"]
+        self.sc[SC_FILE_ROWS] = rows["file"]
+        self.sc[SC_TASK_ROWS] = rows["task"]
         self.k = State({name: getattr(self, name) for name in TABLES})
 
 
@@ -234,7 +257,7 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
-        "rule": 64, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
+        "rule": 128, "image": IMAGE_ROWS, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
         "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
         "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
     }  # fmt: skip

@@ -30,6 +30,20 @@ RULE_NAMES = (
     "watermark_scale",
     "pcp_high_is_low_wmark",
     "khugepaged_last",
+    "madv_wipeonfork",
+    "madv_cold",
+    "madv_populate",
+    "madv_dontneed_locked",
+    "hugepage_refuses_shared",
+    "hugepage_twice_fails",
+    "remove_needs_maywrite",
+    "memory_failure",
+    "map_fixed_noreplace",
+    "map_shared_validate",
+    "mremap_dontunmap",
+    "dontunmap_counts_locked",
+    "memfd_exec_flags",
+    "brk_keeps_stack_gap",
 )
 
 
@@ -66,3 +80,17 @@ R_MPROTECT_RESTORES_CLEAN = _index("mprotect_restores_clean")
 R_WATERMARK_SCALE = _index("watermark_scale")
 R_PCP_HIGH_IS_LOW_WMARK = _index("pcp_high_is_low_wmark")
 R_KHUGEPAGED_LAST = _index("khugepaged_last")
+R_MADV_WIPEONFORK = _index("madv_wipeonfork")
+R_MADV_COLD = _index("madv_cold")
+R_MADV_POPULATE = _index("madv_populate")
+R_MADV_DONTNEED_LOCKED = _index("madv_dontneed_locked")
+R_HUGEPAGE_REFUSES_SHARED = _index("hugepage_refuses_shared")
+R_HUGEPAGE_TWICE_FAILS = _index("hugepage_twice_fails")
+R_REMOVE_NEEDS_MAYWRITE = _index("remove_needs_maywrite")
+R_MEMORY_FAILURE = _index("memory_failure")
+R_MAP_FIXED_NOREPLACE = _index("map_fixed_noreplace")
+R_MAP_SHARED_VALIDATE = _index("map_shared_validate")
+R_MREMAP_DONTUNMAP = _index("mremap_dontunmap")
+R_DONTUNMAP_COUNTS_LOCKED = _index("dontunmap_counts_locked")
+R_MEMFD_EXEC_FLAGS = _index("memfd_exec_flags")
+R_BRK_KEEPS_STACK_GAP = _index("brk_keeps_stack_gap")

@@ -4,6 +4,7 @@ SYSCALL_NAMES = (
     "mmap", "munmap", "mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise", "msync", "mincore", "mremap",
     "brk", "setrlimit", "fork", "exit", "wait", "getpid", "read", "write", "ftruncate", "fadvise", "fsync", "sysctl",
     "pread", "pwrite", "lseek", "readahead", "fdatasync", "sync_file_range", "sync",
+    "memfd_create", "fallocate", "close", "prlimit", "getrlimit", "getrusage", "prctl", "exec",
 )  # fmt: skip
 
 SYS_MMAP = SYSCALL_NAMES.index("mmap")
@@ -33,3 +34,11 @@ SYS_SYNC_FILE_RANGE = SYSCALL_NAMES.index("sync_file_range")
 SYS_SYNC = SYSCALL_NAMES.index("sync")
 SYS_SYSCTL = SYSCALL_NAMES.index("sysctl")
 SYS_FTRUNCATE = SYSCALL_NAMES.index("ftruncate")
+SYS_MEMFD_CREATE = SYSCALL_NAMES.index("memfd_create")
+SYS_FALLOCATE = SYSCALL_NAMES.index("fallocate")
+SYS_CLOSE = SYSCALL_NAMES.index("close")
+SYS_PRLIMIT = SYSCALL_NAMES.index("prlimit")
+SYS_GETRLIMIT = SYSCALL_NAMES.index("getrlimit")
+SYS_GETRUSAGE = SYSCALL_NAMES.index("getrusage")
+SYS_PRCTL = SYSCALL_NAMES.index("prctl")
+SYS_EXEC = SYSCALL_NAMES.index("exec")

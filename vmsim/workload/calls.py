@@ -1,6 +1,7 @@
 """Dispatching a program's system calls to the kernel, as the system-call table does."""
 
 from vmsim.mm.brk import sys_brk
+from vmsim.mm.exec import sys_exec
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.madvise import sys_madvise
 from vmsim.mm.mincore import sys_mincore
@@ -9,7 +10,10 @@ from vmsim.mm.mmap import MAP_LOCKED, MAP_NONBLOCK, MAP_POPULATE, do_mmap, sys_m
 from vmsim.mm.mprotect import sys_mprotect
 from vmsim.mm.mremap import sys_mremap
 from vmsim.mm.msync import sys_msync
-from vmsim.mm.rlimit import sys_setrlimit
+from vmsim.mm.open_file import sys_fallocate, sys_ftruncate
+from vmsim.mm.prctl import sys_prctl
+from vmsim.mm.rlimit import sys_getrlimit, sys_getrusage, sys_prlimit, sys_setrlimit
+from vmsim.mm.shmem_file import sys_close, sys_memfd_create
 from vmsim.struct.costs import C_SYSCALL_ENTRY
 from vmsim.struct.errno import ENOSYS, EWAIT
 from vmsim.struct.jit import compiled
@@ -17,7 +21,14 @@ from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.syscalls import (
     SYS_BRK,
+    SYS_CLOSE,
+    SYS_EXEC,
+    SYS_FALLOCATE,
+    SYS_FTRUNCATE,
+    SYS_GETRLIMIT,
+    SYS_GETRUSAGE,
     SYS_MADVISE,
+    SYS_MEMFD_CREATE,
     SYS_MINCORE,
     SYS_MLOCK,
     SYS_MLOCK2,
@@ -29,6 +40,8 @@ from vmsim.struct.syscalls import (
     SYS_MUNLOCK,
     SYS_MUNLOCKALL,
     SYS_MUNMAP,
+    SYS_PRCTL,
+    SYS_PRLIMIT,
     SYS_SETRLIMIT,
 )
 from vmsim.struct.tasks import T_MM, T_NSYSCALLS, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
@@ -58,6 +71,30 @@ def sys_mmap(k, tid, address, length, prot, flags, fd, offset):
 
 
 @compiled
+def _process_call(k, tid, nr, a0, a1, a2, a3, a4):
+    """Calls on memory files, and on what a process or the machine allows."""
+    if nr == SYS_FTRUNCATE:
+        return sys_ftruncate(k, tid, a0, a1)
+    if nr == SYS_FALLOCATE:
+        return sys_fallocate(k, tid, a0, a1, a2, a3)
+    if nr == SYS_MEMFD_CREATE:
+        return sys_memfd_create(k, a0)
+    if nr == SYS_CLOSE:
+        return sys_close(k, a0)
+    if nr == SYS_PRLIMIT:
+        return sys_prlimit(k, tid, a0, a1, a2, a3)
+    if nr == SYS_GETRLIMIT:
+        return sys_getrlimit(k, tid, a0, a1)
+    if nr == SYS_GETRUSAGE:
+        return sys_getrusage(k, tid, a0, a1)
+    if nr == SYS_PRCTL:
+        return sys_prctl(k, tid, a0, a1, a2, a3, a4)
+    if nr == SYS_EXEC:
+        return sys_exec(k, tid)
+    return -ENOSYS
+
+
+@compiled
 def _rarer_call(k, tid, nr, a0, a1, a2, a3, a4):
     if nr == SYS_MADVISE:
         return sys_madvise(k, tid, a0, a1, a2)
@@ -69,6 +106,8 @@ def _rarer_call(k, tid, nr, a0, a1, a2, a3, a4):
         return sys_msync(k, tid, a0, a1, a2)
     if nr == SYS_BRK:
         return sys_brk(k, tid, a0)
+    if nr >= SYS_MEMFD_CREATE or nr == SYS_FTRUNCATE:
+        return _process_call(k, tid, nr, a0, a1, a2, a3, a4)
     return file_call(k, tid, nr, a0, a1, a2, a3)
 
 

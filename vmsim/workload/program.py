@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vmsim.errors import VmsimError
-from vmsim.mm.rlimit import HARD_STAYS
 from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
 from vmsim.spec.patterns import PatternSpec
-from vmsim.spec.rlimits import RESOURCES
+from vmsim.spec.process_calls import FallocateStep, FtruncateStep
 from vmsim.spec.steps import (
     AccessStep,
     ComputeStep,
@@ -43,7 +42,6 @@ from vmsim.spec.syscalls import (
     RangeCall,
     ReadaheadStep,
     ReadStep,
-    SetrlimitStep,
     SyncFileRangeStep,
     Syscall,
     SysctlStep,
@@ -51,9 +49,11 @@ from vmsim.spec.syscalls import (
 )
 from vmsim.spec.sysctl import RUNTIME
 from vmsim.struct.errno import SIGBUS, SIGSEGV
+from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
+from vmsim.workload.operands import process_operands
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
 
 _ALU = {
@@ -283,7 +283,7 @@ class Assembler:
         """The arguments of a system call."""
         match step:
             case MmapStep():
-                fd = self.files[step.file] << 2 | 3 if step.file else -1
+                fd = self.descriptor(step) if step.file or step.fd is not None else -1
                 return step.addr, step.length, step.prot, step.flags, fd, step.offset
             case MprotectStep():
                 return step.addr, step.length, step.prot
@@ -303,11 +303,14 @@ class Assembler:
                 limits = RUNTIME[name]
                 return SYSCTL_NUMBERS[name], value, limits.minimum, limits.maximum
             case FileCall():
-                return self.files[step.file] << 2 | 3, *self.file_operands(step)
-            case SetrlimitStep():
-                hard = HARD_STAYS if step.hard is None else step.hard
-                return RESOURCES[step.resource].number, step.soft, hard
-        return ()
+                return self.descriptor(step), *self.file_operands(step)
+        return process_operands(step)
+
+    def descriptor(self, step: MmapStep | FileCall) -> Expr | int:
+        """The descriptor that a call is made with."""
+        if step.file is not None:
+            return self.files[step.file] << 2 | FMODE_READ | FMODE_WRITE
+        return Num(-1) if step.fd is None else step.fd
 
     def file_operands(self, step: FileCall) -> tuple[Expr | int, ...]:
         """The arguments of a call on a file, after its descriptor."""
@@ -324,4 +327,8 @@ class Assembler:
                 return step.offset, step.length, step.flags
             case ReadaheadStep():
                 return step.offset, step.length
+            case FtruncateStep():
+                return (step.length,)
+            case FallocateStep():
+                return step.mode, step.offset, step.length
         return ()

@@ -12,9 +12,9 @@ from vmsim.experiment.conform.contents import Contents
 from vmsim.experiment.conform.recording import Json, Sequence, Step, fail
 from vmsim.experiment.conform.rig import CHILD, PAGE_SIZE, PARENT, Rig, as_signed
 from vmsim.experiment.conform.state import Difference, StateText, state_differences
-from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
 from vmsim.mm.task_mmu import VW_CODE, VW_MAJFLT, VW_MINFLT, VW_NVALUES, VW_RESULT, VW_SIGNAL, VW_VSZ
 from vmsim.struct.errno import ERRNO_NAMES, SIGBUS, SIGSEGV
+from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.rules import R_LOCKONFAULT_MNEMONIC
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.tasks import RLIMIT_AS, RLIMIT_MEMLOCK

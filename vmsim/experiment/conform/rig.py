@@ -18,7 +18,7 @@ from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.kernel import Kernel, table_rows
 from vmsim.struct.rules import R_NOHUGEPAGE_FLAG
-from vmsim.struct.syscalls import SYS_MPROTECT
+from vmsim.struct.syscalls import SYS_CLOSE, SYS_MPROTECT
 from vmsim.struct.vmstat import NR_FREE_PAGES
 from vmsim.workload import replay as r
 from vmsim.workload.replay import replay_step
@@ -174,6 +174,9 @@ class Rig:
         """The processes exit and the file goes. Raises ImpossibleState unless all memory is free again."""
         if not self._alive:
             return
+        for file in range(r.FILE + 1, int(self.kernel.sc[kn.SC_FILE_NEXT]) + 1):
+            if self.kernel.file[file, f.FI_REFS] > 0:
+                replay_step(self.k, self._alive[0], SYS_CLOSE, file << 2 | f.FMODE_READ, 0, 0, 0, 0, 0)
         while self._alive:
             replay_step(self.k, self._alive.pop(), r.STEP_EXIT, PARENT, 0, 0, 0, 0, 0)
         replay_step(self.k, PARENT, r.STEP_DROP_FILE, 0, 0, 0, 0, 0, 0)

@@ -26,8 +26,8 @@ from vmsim.workload.replay import FILE, WINDOW_START
 _MNEMONICS = (
     (v.VM_GROWSDOWN, "gd"), (v.VM_PFNMAP, "pf"), (v.VM_LOCKED, "lo"), (v.VM_IO, "io"), (v.VM_SEQ_READ, "sr"), (v.VM_RAND_READ, "rr"),
     (v.VM_DONTCOPY, "dc"), (v.VM_DONTEXPAND, "de"), (v.VM_LOCKONFAULT, "lf"), (v.VM_ACCOUNT, "ac"), (v.VM_NORESERVE, "nr"),
-    (v.VM_HUGETLB, "ht"), (v.VM_DONTDUMP, "dd"), (v.VM_MIXEDMAP, "mm"), (v.VM_HUGEPAGE, "hg"), (v.VM_NOHUGEPAGE, "nh"),
-    (v.VM_MERGEABLE, "mg"),
+    (v.VM_HUGETLB, "ht"), (v.VM_WIPEONFORK, "wf"),
+    (v.VM_DONTDUMP, "dd"), (v.VM_MIXEDMAP, "mm"), (v.VM_HUGEPAGE, "hg"), (v.VM_NOHUGEPAGE, "nh"), (v.VM_MERGEABLE, "mg"),
 )  # fmt: skip
 _PAGE_CHARS = ".ZAF"
 _PGOFF_MASK = (1 << 52) - 1  # the file shows offsets in bytes, as 64-bit numbers

@@ -1,0 +1,161 @@
+"""The walks over pages that advice asks for.   Follows mm/madvise.c: of v4.4 for WILLNEED, v4.5 for FREE, v5.4 for COLD and PAGEOUT."""
+
+from vmsim.hw.tlb import flush_range
+from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.mm.filemap import file_pages
+from vmsim.mm.pagecache import delete_from_page_cache
+from vmsim.mm.pgtable import next_table, set_pte
+from vmsim.mm.readahead import submit_read
+from vmsim.mm.swap import lru_add, lru_del
+from vmsim.mm.unmap import page_unmapped
+from vmsim.struct.costs import C_PTE_CHANGE
+from vmsim.struct.files import FI_KIND, FI_RA_PAGES, FILE_REGULAR
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_CPU
+from vmsim.struct.ledger import L_SYSCALL
+from vmsim.struct.pages import (
+    P_FLAGS,
+    P_INDEX,
+    P_MAPCOUNT,
+    PG_ACTIVE,
+    PG_ANON,
+    PG_DIRTY,
+    PG_LOCKED,
+    PG_LRU,
+    PG_REFERENCED,
+    PG_UNEVICTABLE,
+    PG_UPTODATE,
+    PG_WRITEBACK,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
+from vmsim.struct.vmas import V_FILE, V_PGOFF, V_START
+from vmsim.struct.vmstat import PGDEACTIVATE
+
+
+@compiled
+def madvise_willneed(k, tid, v, start, end):
+    """Start reading a file's pages of the range, at most one read-ahead window; memory has nothing to read without swap."""
+    file = k.vma[v, V_FILE]
+    if file == 0 or k.file[file, FI_KIND] != FILE_REGULAR:
+        return
+    pgoff = k.vma[v, V_PGOFF] + start - k.vma[v, V_START]
+    count = min(end - start, k.file[file, FI_RA_PAGES], file_pages(k, file) - pgoff)
+    if count > 0:
+        submit_read(k, tid, file, pgoff, count, -1, 1)
+
+
+@compiled
+def madvise_free(k, mm, v, start, end):
+    """MADV_FREE: the entries of anonymous pages become clean and old, so that reclaim may drop what isn't written again."""
+    vpn = start
+    per_table = leaf_pages(k)
+    changed = 0
+    while vpn < end:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= end:
+            break
+        slot = leaf_slot(k, mm, vpn)
+        last = min(end, (vpn | (per_table - 1)) + 1)
+        while vpn < last:
+            entry = k.pt[slot]
+            if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON != 0:
+                if k.frame[entry >> PTE_SHIFT, P_MAPCOUNT] == 1:
+                    k.frame[entry >> PTE_SHIFT, P_FLAGS] &= ~PG_DIRTY
+                    k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
+                    changed += 1
+            vpn += 1
+            slot += 1
+    if changed > 0:
+        k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]
+        flush_range(k, k.sc[SC_CPU], mm, start, end)
+
+
+@compiled
+def deactivate_page(k, pfn):
+    """Forget that a page was used, and move it from an active list to the inactive one (deactivate_page)."""
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE) != PG_LRU | PG_ACTIVE:
+        k.frame[pfn, P_FLAGS] = flags & ~PG_REFERENCED
+        return
+    lru_del(k, pfn)
+    k.frame[pfn, P_FLAGS] &= ~(PG_ACTIVE | PG_REFERENCED)
+    lru_add(k, pfn)
+    k.vmstat[PGDEACTIVATE] += 1
+
+
+@compiled
+def _is_own_page(k, entry):
+    """Whether an entry maps a page that nothing else maps: pages of others are left alone."""
+    return entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_MAPCOUNT] == 1
+
+
+@compiled
+def madvise_cold(k, mm, v, start, end):
+    """MADV_COLD: pages become old and inactive, so that reclaim takes them before others (madvise_cold_page_range)."""
+    vpn = start
+    per_table = leaf_pages(k)
+    changed = 0
+    while vpn < end:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= end:
+            break
+        slot = leaf_slot(k, mm, vpn)
+        last = min(end, (vpn | (per_table - 1)) + 1)
+        while vpn < last:
+            if _is_own_page(k, k.pt[slot]):
+                k.pt[slot] &= ~PTE_YOUNG
+                deactivate_page(k, k.pt[slot] >> PTE_SHIFT)
+                changed += 1
+            vpn += 1
+            slot += 1
+    if changed > 0:
+        k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]
+        flush_range(k, k.sc[SC_CPU], mm, start, end)
+
+
+@compiled
+def _pageout_page(k, mm, v, vpn, slot):
+    """Reclaim one mapped page if it is a clean page of a file; whether that was possible."""
+    entry = k.pt[slot]
+    pfn = entry >> PTE_SHIFT
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_ANON | PG_DIRTY | PG_LOCKED | PG_WRITEBACK | PG_UPTODATE | PG_UNEVICTABLE) != PG_UPTODATE or entry & PTE_DIRTY != 0:
+        k.pt[slot] = entry & ~PTE_YOUNG
+        return 0
+    pgoff = k.frame[pfn, P_INDEX]
+    set_pte(k, mm, vpn, slot, 0)
+    page_unmapped(k, mm, v, vpn, entry & ~PTE_YOUNG)
+    delete_from_page_cache(k, k.vma[v, V_FILE], pgoff)
+    return 1
+
+
+@compiled
+def madvise_pageout(k, mm, v, start, end):
+    """MADV_PAGEOUT: reclaim the range's clean file pages at once (madvise_pageout_page_range).
+
+    Model: anonymous and memory-file pages, which need swap space, only become old.
+    """
+    file = k.vma[v, V_FILE]
+    if file == 0 or k.file[file, FI_KIND] != FILE_REGULAR:
+        madvise_cold(k, mm, v, start, end)
+        return
+    vpn = start
+    per_table = leaf_pages(k)
+    taken = 0
+    while vpn < end:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= end:
+            break
+        slot = leaf_slot(k, mm, vpn)
+        last = min(end, (vpn | (per_table - 1)) + 1)
+        while vpn < last:
+            if _is_own_page(k, k.pt[slot]):
+                taken += _pageout_page(k, mm, v, vpn, slot)
+            vpn += 1
+            slot += 1
+    if taken > 0:
+        flush_range(k, k.sc[SC_CPU], mm, start, end)
