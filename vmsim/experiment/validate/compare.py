@@ -110,19 +110,9 @@ def _lof(case: Case, run: Run, view: View) -> Iterator[Check]:
     for phase in ("setup", "run"):
         yield from view.usage(phase, "majflt", near)
         yield from view.usage(phase, "minflt", near)
-        yield from _read_kb(phase, near, view)
+        yield from view.counted(phase, "pgpgin", near)
     yield from view.counted("run", "nr_mlock", near)
     yield from view.fact("VmRSS_kb", TOLD_ONLY)
-
-
-def _read_kb(phase: str, tolerance: Tolerance, view: View) -> Iterator[Check]:
-    """What was read, with the blocks that tell where the file lies."""
-    counters = view.counts(phase)
-    metadata = int(view.simulated.others.get("metadata_kb", 0)) if counters.get("pgpgin", 0) else 0
-    yield from view.check(
-        f"{phase} pgpgin", tolerance, lambda each: total(each.counts(phase), "pgpgin") if each.phase(phase) else None,
-        counters.get("pgpgin", 0) + metadata,
-    )  # fmt: skip
 
 
 def _maxmap(case: Case, run: Run, view: View) -> Iterator[Check]:
@@ -146,7 +136,7 @@ def _ra(case: Case, run: Run, view: View) -> Iterator[Check]:
         yield from view.usage(phase, "majflt", exact if not refaults else Tolerance(0.05, _FEW))
         ahead = mapped and any(total(each.counts(phase), "pgpgin") for each in view.recorded)
         yield from view.usage(phase, "minflt", Tolerance(0.06, _FEW) if ahead or refaults else exact)
-        yield from _read_kb(phase, exact, view)
+        yield from view.counted(phase, "pgpgin", exact)
     if refaults:
         for phase in ("run", "again") if again else ("run",):
             yield from view.counted(phase, "workingset_refault", Tolerance(0.05, _FEW))

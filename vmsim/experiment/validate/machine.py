@@ -72,7 +72,7 @@ def zones(result: Result, run: Run | None, made: list[Any]) -> dict[str, Any]:
     else:
         taken = sum(free.values()) - begins
     # What the program itself takes, vmsim's takes too: the rest is the kernel's.
-    taken -= PROGRAM_ANON + PROGRAM_FILE + _TABLES
+    taken -= PROGRAM_ANON + PROGRAM_FILE + _TABLES + _on_cpu_lists(result)
     largest = max(free, key=lambda name: free[name])
     free[largest] -= taken
     return {
@@ -80,6 +80,12 @@ def zones(result: Result, run: Run | None, made: list[Any]) -> dict[str, Any]:
         for zone in made
         if zone.name in recorded
     }
+
+
+def _on_cpu_lists(result: Result) -> int:
+    """Free pages on the CPUs' lists when the machine had booted: the kernel doesn't count them as free, but takes them first."""
+    lists = (zone.get("per_cpu", ()) for zone in result.boot.get("zoneinfo", ()))
+    return sum(int(value) for pairs in lists for name, value in pairs if name == "count")
 
 
 def free_at_start(run: Run) -> int | None:

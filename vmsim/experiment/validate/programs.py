@@ -9,11 +9,13 @@ from typing import Any, Final
 from vmsim.experiment.validate.machine import FILE_BYTES, PAGE, PROGRAM_ANON, PROGRAM_FILE
 from vmsim.experiment.validate.recording import Run
 from vmsim.experiment.validate.sequences import mixed_rounds, mixed_sequences
+from vmsim.spec.steps import STEPS
 
 Steps = list[dict[str, Any]]
 PATTERN: Final = "drawn"  # the name of the pattern whose numbers the program's hash covers
 READS: Final = "reads"
 IMAGE: Final = "image"
+NEW: Final = "new"
 ROOT: Final = ["CAP_IPC_LOCK", "CAP_SYS_ADMIN", "CAP_SYS_RESOURCE"]
 _ADVICE = {"random": "RANDOM", "sequential": "SEQUENTIAL", "willneed": "WILLNEED"}
 _PRIVATE = ["MAP_PRIVATE", "MAP_ANONYMOUS", "MAP_NORESERVE"]
@@ -214,13 +216,36 @@ def ra(run: Run) -> Program:
 
 
 def fork(run: Run) -> Program:
-    """A parent and its children that write to the same pages."""
-    raise NotSimulated("fork in programs")
+    """A parent and its children that read and write the same pages, each in its turn."""
+    if "fork" not in STEPS:
+        raise NotSimulated("fork in programs")
+    children = run.number("children", 1)
+
+    def part(count: int, op: str) -> Steps:
+        return [{"access": {"region": "map", "pattern": {"type": "sequential"}, "count": count, "op": op}}] if count else []
+
+    def phase(name: str, *steps: dict[str, Any]) -> dict[str, Any]:
+        return {"phase": {"name": name, "steps": list(steps)}}
+
+    child = [{"wait_for": "go"}, *part(run.number("rchild", 0), "read"), *part(run.number("wchild", 0), "write")]
+    child += [{"post": "done"}, {"wait_for": "leave"}]
+    pages = run.number("pages", 10000)
+    turns = [step for _ in range(children) for step in ({"post": "go"}, {"wait_for": "done"})]
+    steps = [
+        *_arena(run), phase("populate", *part(pages, "write")),
+        phase("fork", *({"fork": {"steps": child}} for _ in range(children))), phase("child_access", *turns),
+        phase("parent_write_while_child_alive", *part(run.number("wparent", 0), "write")),
+        phase("child_exit", *({"post": "leave"} for _ in range(children)), {"wait": {}}),
+        phase("parent_write_all_after_exit", *part(pages, "write")),
+    ]  # fmt: skip
+    return Program(steps, {})
 
 
 def fw(run: Run) -> Program:
     """Writing a new file, then fsync."""
-    raise NotSimulated("write(2) to a file")
+    chunk = run.number("chunk", 16)
+    write = {"loop": {"count": run.number("pages", 1000) // chunk, "steps": [{"write": {"file": NEW, "length": chunk * PAGE}}]}}
+    return Program([{"phase": {"name": "write", "steps": [write]}}, {"phase": {"name": "fsync", "steps": [{"fsync": NEW}]}}], {})
 
 
 _MODES: Mapping[str, Callable[[Run], Program]] = {
@@ -256,6 +281,6 @@ def _variables(run: Run) -> dict[str, int]:
 def files(run: Run | None) -> dict[str, Any]:
     """The big file on the first disk, and what stands for the program's own files, in memory."""
     kib = int(run.data.get("sysctl", {}).get("vda_read_ahead_kb", 128)) if run else 128
-    big = {"size": FILE_BYTES, "device": "vda", "read_ahead": f"{kib} KiB"}
+    big = {"size": FILE_BYTES, "fs": "ext2", "device": "vda", "read_ahead": f"{kib} KiB"}
     image = {"size": PROGRAM_FILE * PAGE, "device": "vda", "cached": "all"}
-    return {"big": big, IMAGE: image}
+    return {"big": big, IMAGE: image, **({NEW: {"size": 0, "fs": "ext2", "device": "vda"}} if run and run.mode == "fw" else {})}

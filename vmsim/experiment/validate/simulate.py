@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +24,6 @@ from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.units import KIB
 
 Counters = Mapping[str, int]
-_META_PAGES: Final = 1024  # blocks that one indirect block of ext2 maps, with blocks of 4 KiB
-_DIRECT: Final = 12  # blocks that the inode maps itself
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ class Outcome:
     facts: Mapping[str, int | str]
     seq_hash: str
     ended: str  # ok, killed, or why the run stopped
-    others: Mapping[str, Any] = field(default_factory=dict)
 
 
 def simulate(
@@ -98,7 +95,7 @@ def _outcome(built: Built, ending: Ending, number: int, run: Run, program: Progr
         facts["fail_op"] = SYSCALL_NAMES[int(row[t.T_STOP_NR])] if failed else ""
         facts["fail_errno"] = int(row[t.T_STOP_ERRNO]) if failed else 0
         facts["accesses_done"] = int(phases.get("run", {}).get("accesses", 0))
-    return Outcome(phases, facts, _hash(built, number, run, program, facts), ended, {"metadata_kb": _metadata_kb(built)})
+    return Outcome(phases, facts, _hash(built, number, run, program, facts), ended)
 
 
 def _hash(built: Built, number: int, run: Run, program: Program, facts: Mapping[str, int | str]) -> str:
@@ -128,10 +125,3 @@ def _slots(built: Built) -> Any:
 
 def _resident(built: Built, pages: int) -> int:
     return int(np.count_nonzero(_slots(built)[:pages] > 0))
-
-
-def _metadata_kb(built: Built) -> int:
-    """What ext2 reads to find a file's blocks, and vmsim doesn't: a block for each 1024 blocks touched, and one above them."""
-    touched = np.flatnonzero(_slots(built) != 0) - _DIRECT
-    groups = np.unique(touched[touched >= 0] // _META_PAGES)
-    return 4 * (len(groups) + bool(len(groups) and groups[-1] > 0))
