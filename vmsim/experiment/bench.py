@@ -65,7 +65,9 @@ def _measure(setup: Steps, body: Steps, size: int, cached: str) -> tuple[float, 
         began = time.perf_counter()
         built.machine.run()
         seconds.append(time.perf_counter() - began)
-    return seconds[1] - seconds[0], built.kernel.task[1]
+        row = built.kernel.task[1].copy()
+        built.kernel.release()
+    return seconds[1] - seconds[0], row
 
 
 def _mapped(size: int, prot: str = "READ|WRITE") -> Steps:

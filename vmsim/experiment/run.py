@@ -53,7 +53,7 @@ def run_one(
     ending = built.machine.run((lambda now_ns: progress(now_ns, None)) if progress else None)
     tasks = tuple(_task_record(built, task, ending) for task in built.tasks)
     bad = next((record.exit for record in tasks if record.exit != OK), None)
-    return RunResult(
+    result = RunResult(
         row_id=run.row_id,
         row_name=run.row_name,
         seed_index=seed_index,
@@ -70,6 +70,8 @@ def run_one(
         latency=_latencies(built) if outputs.histogram else (),
         series=_series(built),
     )
+    built.kernel.release()
+    return result
 
 
 def _ledger(row: NDArray[np.int64]) -> dict[str, int]:

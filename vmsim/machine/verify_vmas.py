@@ -49,7 +49,6 @@ def check_vmas(kernel: Kernel, mm: int) -> Iterator[str]:
     yield from (f"{name}: VMA {ids[i]} reaches into the next one at page {starts[i + 1]}" for i in overlap)
     back = np.concatenate(([0], ids[:-1])) != rows[:, v.V_PREV] if len(ids) else np.zeros(0, np.bool_)
     yield from (f"{name}: VMA {i} is linked back wrongly" for i in ids[back])
-    yield from (f"VMA {i} does not know that it belongs to {name}" for i in ids[kernel.vma_mm[ids] != mm])
     indexed = _indexed(kernel, int(kernel.mm[mm, v.MM_INDEX]), int(kernel.sc[kn.SC_INDEX_DEPTH]) - 1, 0)
     if indexed != list(zip(starts.tolist(), ids.tolist(), strict=True)):
         yield f"{name}: its index of {len(indexed)} VMAs is not its list of {len(ids)}"

@@ -150,6 +150,8 @@ def mm_populate(k, tid, mm, start, end, ignore_errors):
             error = populate_vma_range(k, tid, mm, v, vpn, last)
             if error == -EWAIT or (error != 0 and ignore_errors == 0):
                 return error
+        if last == end:
+            return 0
         vpn = last
         v = k.vma[v, V_NEXT]
     return 0

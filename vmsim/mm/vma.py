@@ -30,6 +30,8 @@ from vmsim.struct.vmas import (
 # Columns of `anon_vma`.
 AV_VMAS = 0  # VMAs in its interval tree
 
+_MM_BITS = 24  # of an address space's id, in T_VMACACHE_SEQ
+
 
 @compiled
 def tree_walk_ns(k, nodes):
@@ -79,7 +81,6 @@ def vma_free(k, v):
     """Give a row back, zeroed."""
     for column in range(VMA_COLUMNS):
         k.vma[v, column] = 0
-    k.vma_mm[v] = 0
     k.vma[v, V_NEXT] = k.sc[SC_VMA_FREE]
     k.sc[SC_VMA_FREE] = v
 
@@ -139,12 +140,13 @@ def find_vma_charged(k, mm, vpn):
     """`find_vma` through the task's cache of found VMAs; a miss costs a descent of the mm's tree (mm/vmacache.c)."""
     task = k.task[k.sc[SC_TASK]]
     slot = T_VMACACHE + (vpn & 3)
-    if task[T_VMACACHE_SEQ] != k.mm[mm, MM_VMACACHE_SEQ]:
-        task[T_VMACACHE_SEQ] = k.mm[mm, MM_VMACACHE_SEQ]
+    valid_for = k.mm[mm, MM_VMACACHE_SEQ] << _MM_BITS | mm
+    if task[T_VMACACHE_SEQ] != valid_for:
+        task[T_VMACACHE_SEQ] = valid_for
         for i in range(4):
             task[T_VMACACHE + i] = 0
     v = task[slot]
-    if v != 0 and k.vma[v, V_START] <= vpn and vpn < k.vma[v, V_END] and k.vma_mm[v] == mm:
+    if v != 0 and k.vma[v, V_START] <= vpn and vpn < k.vma[v, V_END]:
         k.led[L_VMA] += k.cost[C_VMA_CACHED_LEVEL]
         return v
     k.led[L_VMA] += tree_walk_ns(k, k.mm[mm, MM_MAP_COUNT])
@@ -168,7 +170,6 @@ def vma_link(k, mm, v):
     if after != 0:
         vma[after, V_PREV] = v
     index_insert(k, mm, vma[v, V_START], v)
-    k.vma_mm[v] = mm
     k.mm[mm, MM_MAP_COUNT] += 1
 
 
@@ -229,7 +230,6 @@ def split_vma_unlimited(k, mm, v, vpn):
     if after != 0:
         vma[after, V_PREV] = upper
     index_insert(k, mm, vpn, upper)
-    k.vma_mm[upper] = mm
     k.mm[mm, MM_MAP_COUNT] += 1
     return upper
 

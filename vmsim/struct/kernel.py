@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vmsim.struct.areas import give_back, take_area
 from vmsim.struct.costs import NR_COSTS
 from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, PATTERN_COLUMNS
 from vmsim.struct.jit import JIT
@@ -132,7 +133,7 @@ IMAGE_ROWS = 64
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).
 TABLES: dict[str, tuple[int, int]] = {
     "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "chain": (64, 2),
-    "vma": (64, VMA_COLUMNS), "vma_mm": (64, 0), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 2),
+    "vma": (64, VMA_COLUMNS), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 2),
     "mm": (64, MM_COLUMNS), "pt": (64, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0), "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
     "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
     "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),
@@ -144,19 +145,7 @@ TABLES: dict[str, tuple[int, int]] = {
 }  # fmt: skip
 
 
-_HUGE = 32 << 20
-
-
-def reserve(shape: tuple[int, ...], dtype: str = "int64") -> NDArray[Any]:
-    """A zeroed table whose memory the host commits only where it is touched (an anonymous mapping without reservation)."""
-    nbytes = max(int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize, 1)
-    if nbytes < 1 << 20:
-        return np.zeros(shape, dtype)
-    noreserve = getattr(mmap, "MAP_NORESERVE", 0x4000)
-    area = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | noreserve)
-    if nbytes >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        area.madvise(mmap.MADV_HUGEPAGE)  # random rows of a big table would else miss the host's TLB as well
-    return np.frombuffer(area, dtype, int(np.prod(shape, dtype=np.int64))).reshape(shape)
+_KEPT_BYTES = 1 << 20  # tables from this size on lie in areas of their own, smaller ones in NumPy's memory
 
 
 if JIT:
@@ -193,7 +182,6 @@ class Kernel:
     free_stack: NDArray[np.int64]
     chain: NDArray[np.int64]
     vma: NDArray[np.int64]
-    vma_mm: NDArray[np.int64]
     vindex: NDArray[np.int64]
     vchild: NDArray[np.int32]
     anon_vma: NDArray[np.int64]
@@ -231,13 +219,31 @@ class Kernel:
     shown: NDArray[np.int64]  # what a call shows of the kernel's state to its caller
 
     def __init__(self, rows: dict[str, int]) -> None:
+        self._areas: dict[str, mmap.mmap] = {}
         for name, (bits, columns) in TABLES.items():
-            setattr(self, name, reserve((rows[name], columns) if columns else (rows[name],), f"int{bits}"))
+            setattr(self, name, self._table(name, (rows[name], columns) if columns else (rows[name],), f"int{bits}"))
         self.sc[SC_PCACHE_ROWS] = rows["pcache"]
         self.sc[SC_MM_ROWS] = rows["mm"]
         self.sc[SC_FILE_ROWS] = rows["file"]
         self.sc[SC_TASK_ROWS] = rows["task"]
         self.k = State({name: getattr(self, name) for name in TABLES})
+
+    def _table(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """A zeroed table."""
+        count = int(np.prod(shape, dtype=np.int64))
+        nbytes = count * np.dtype(dtype).itemsize
+        if nbytes < _KEPT_BYTES:
+            return np.zeros(shape, dtype)
+        self._areas[name] = take_area(name, nbytes)
+        return np.frombuffer(self._areas[name], dtype, count).reshape(shape)
+
+    def release(self) -> None:
+        """Give the memory of the large tables to the next machine of this process; this one has ended, and they are gone."""
+        for name, area in self._areas.items():
+            delattr(self, name)
+            give_back(name, area)
+        self._areas = {}
+        del self.k
 
 
 def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int) -> dict[str, int]:
@@ -252,7 +258,7 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         level = (level >> 5) + 1
         words += level
     rows = {
-        "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas, "vma_mm": vmas,
+        "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas, 
         "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
         "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,

@@ -9,7 +9,7 @@ from vmsim.mm.interval import index_floor, index_leaf
 from vmsim.struct.files import PAT_MODULO, PAT_PAGES, PAT_POS, PAT_SCOUT, PAT_SCOUTED, PAT_STATE
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import FRAME_COLUMNS, PTE_PRESENT, PTE_SHIFT
-from vmsim.struct.vmas import INDEX_FANOUT, VMA_COLUMNS
+from vmsim.struct.vmas import INDEX_FANOUT, INDEX_SUMMARY, VMA_COLUMNS
 from vmsim.struct.ways import prefetch
 from vmsim.workload.patterns import below, xorshift64
 
@@ -24,6 +24,8 @@ def _first_lines(k, mm, vpn):
     leaf = index_leaf(k, mm, vpn)
     if leaf != 0:
         prefetch(k.vchild[0], (leaf * INDEX_FANOUT + (vpn & _LOW)) >> 1)
+        prefetch(k.vindex[leaf], (vpn & _LOW) >> 5)
+        prefetch(k.vindex[leaf], INDEX_SUMMARY)
 
 
 @compiled
