@@ -76,6 +76,8 @@ FETCHED = 2 * BLOCK
 N_L1 = 0
 N_L2 = 1
 N_WALKS = 2
+N_FIRST = 8  # which of these the first access counts in, -1 if it isn't told apart
+N_FIRST_NS = 9  # and what that took
 NR_COUNTS = 10
 
 
@@ -118,11 +120,14 @@ def _refill_ns(k):
 
 
 @inlined
-def _may_access(tlb, base, ways, tag, write):
-    """Whether a set holds a translation, and for a write the right to write too."""
-    if has_tag(tlb, base, ways, tag | TAG_WRITE, TAG_WRITE) == 0:
-        return False
-    return write == 0 or has_tag(tlb, base, ways, tag | TAG_WRITE, 0) != 0
+def _holds(tlb, base, ways, tag):
+    """1 if a set holds a translation, with the right to write or without, else 0."""
+    return has_tag(tlb, base, ways, tag | TAG_WRITE, TAG_WRITE)
+
+
+@inlined
+def _may_write(tlb, base, ways, tag):
+    return has_tag(tlb, base, ways, tag | TAG_WRITE, 0) != 0
 
 
 @inlined
@@ -211,9 +216,11 @@ def _mmu_for(fixed):
         return asid_tag(k, mm) if geo(k, G_ASIDS) != 0 else 0
 
     @compiled
-    def burst(k, cpu, tid, end, work_ns, counts):
-        """Complete accesses up to `end`, move T_BUF_POS to the first that isn't, count them in `counts`, say why it
-        stopped.
+    def burst(k, cpu, tid, apart, work_ns, counts):
+        """Complete the accesses of the buffer, move T_BUF_POS to the first that isn't, count them in `counts`, say
+        why it stopped.
+
+        `apart` 1: the first is told apart (N_FIRST), if it is completed.
         """
         task, cost, pt, buffer = k.task[tid], k.cost, k.pt, k.abuf[tid]
         tlb, pwc = k.tlb_tag[cpu], k.pwc_tag[cpu]
@@ -231,14 +238,18 @@ def _mmu_for(fixed):
         for spared in range(upper + 1):
             walk_ns[spared] = l1_ns + _walk_ns(k, spared, upper) + _refill_ns(k)
         spent, deadline = _spent(k), k.sc[SC_DEADLINE]
+        before = spent
         in_l1, in_l2 = 0, 0
-        pos = task[T_BUF_POS]
+        pos, end = task[T_BUF_POS], task[T_BUF_LEN]
         fetched, block = pos, FIRST_BLOCK
         reason = ACCESS_DONE
         while pos < end and reason == ACCESS_DONE:
             fetched = fetch(k, pgd, buffer, slots, fetched, min(pos + 2 * block, end))
-            stop = min(pos + block, fetched)
-            block = min(2 * block, BLOCK)
+            if apart != 0:
+                stop = min(pos + 1, fetched)
+            else:
+                stop = min(pos + block, fetched)
+                block = min(2 * block, BLOCK)
             if stop == pos:
                 reason = ACCESS_BUDGET if spent >= deadline else ACCESS_FAULT
             while pos < stop:
@@ -249,14 +260,16 @@ def _mmu_for(fixed):
                 vpn, write = access >> 1, access & 1
                 tag = asid | vpn << TAG_VPN | TAG_VALID
                 l1_set = (vpn & l1_mask) * l1_ways
-                if _may_access(tlb, l1_set, l1_ways, tag, write):
+                known = _holds(tlb, l1_set, l1_ways, tag)
+                if known != 0 and (write == 0 or _may_write(tlb, l1_set, l1_ways, tag)):
                     in_l1 += 1
                     spent += l1_ns
                     pos += 1
                     continue
                 l2_set = l2_first + (vpn & l2_mask) * l2_ways
                 # both levels agree on the right to write: L1 doesn't hold it
-                if _may_access(tlb, l2_set, l2_ways, tag, write):
+                known_l2 = _holds(tlb, l2_set, l2_ways, tag)
+                if known_l2 != 0 and (write == 0 or _may_write(tlb, l2_set, l2_ways, tag)):
                     way = match_ways(tlb, l2_set, l2_ways, tag | TAG_WRITE, TAG_WRITE)
                     push_way(tlb, l1_set, l1_ways, tlb[l2_set + way])
                     in_l2 += 1
@@ -277,13 +290,21 @@ def _mmu_for(fixed):
                 spared = spared_levels(k, pwc, upper, prefix, vpn)
                 counts[N_WALKS + spared] += 1
                 spent += walk_ns[spared]
-                if write == 0:
+                if known | known_l2 == 0:
                     push_way(tlb, l1_set, l1_ways, tag)
                     push_way(tlb, l2_set, l2_ways, tag)
                 else:
                     _enter(tlb, l1_set, l1_ways, tag)
                     _enter(tlb, l2_set, l2_ways, tag)
                 pos += 1
+            if apart != 0 and reason == ACCESS_DONE:
+                counts[N_FIRST] = N_L1 if in_l1 != 0 else N_L2
+                if in_l1 + in_l2 == 0:
+                    for spared in range(upper + 1):
+                        if counts[N_WALKS + spared] != 0:
+                            counts[N_FIRST] = N_WALKS + spared
+                counts[N_FIRST_NS] = spent - before
+                apart = 0
         task[T_BUF_POS] = pos
         counts[N_L1] = in_l1
         counts[N_L2] = in_l2
@@ -312,9 +333,9 @@ def _mmu_for(fixed):
     return burst, failed_walk
 
 
-_burst_any, _failed_walk = _mmu_for(None)
+_burst_any, _failed_walk_any = _mmu_for(None)
 _OWN = geometry(get_profile("x86_64"), 4096)
-_burst_own, _ = _mmu_for(tuple(int(number) for number in _OWN))
+_burst_own, _failed_walk_own = _mmu_for(tuple(int(number) for number in _OWN))
 
 
 @inlined
@@ -327,22 +348,19 @@ def _has_own_loop(k):
 
 
 @compiled
-def _settle(k, cpu, tid, work_ns, counts, in_histogram):
-    """Charge and count the accesses that a burst completed."""
+def _settle(k, cpu, tid, work_ns, counts):
+    """Charge and count the accesses that a burst completed; one that was told apart is not in the histogram."""
     cost, led, stat = k.cost, k.led, k.tlb_stat[cpu]
     upper = k.geo[G_LEVELS] - 1
     user_ns, l2_ns = cost[C_USER_ACCESS], cost[C_TLB_L2_HIT]
     accesses = counts[N_L1] + counts[N_L2]
-    led[L_TLB] += counts[N_L2] * l2_ns
-    stat[TS_L1_HITS] += counts[N_L1]
-    stat[TS_L2_HITS] += counts[N_L2]
-    hits = k.hist[tid * NR_KINDS + KIND_TLB_HIT]
-    walks = k.hist[tid * NR_KINDS + KIND_WALK]
-    if in_histogram != 0:
-        if counts[N_L1] > 0:
-            hits[hist_bucket(user_ns)] += counts[N_L1]
-        if counts[N_L2] > 0:
-            hits[hist_bucket(user_ns + l2_ns)] += counts[N_L2]
+    if accesses > 0:
+        led[L_TLB] += counts[N_L2] * l2_ns
+        stat[TS_L1_HITS] += counts[N_L1]
+        stat[TS_L2_HITS] += counts[N_L2]
+        hits = k.hist[tid * NR_KINDS + KIND_TLB_HIT]
+        hits[hist_bucket(user_ns)] += counts[N_L1] - (1 if counts[N_FIRST] == N_L1 else 0)
+        hits[hist_bucket(user_ns + l2_ns)] += counts[N_L2] - (1 if counts[N_FIRST] == N_L2 else 0)
     for spared in range(upper + 1):
         number = counts[N_WALKS + spared]
         if number > 0:
@@ -352,8 +370,8 @@ def _settle(k, cpu, tid, work_ns, counts, in_histogram):
             led[L_TRAP] += number * _refill_ns(k)
             stat[TS_WALKS] += number
             stat[TS_WALK_REFS] += number * (upper - spared + 1)
-            if in_histogram != 0:
-                walks[hist_bucket(user_ns + walk_ns + _refill_ns(k))] += number
+            shown = number - (1 if counts[N_FIRST] == N_WALKS + spared else 0)
+            k.hist[tid * NR_KINDS + KIND_WALK, hist_bucket(user_ns + walk_ns + _refill_ns(k))] += shown
     led[L_USER] += accesses * (user_ns + work_ns)
     k.task[tid, T_ACCESSES] += accesses
 
@@ -370,31 +388,35 @@ def access_burst(k, cpu, tid, work_ns):
     counted from T_ACC_BEGAN under that kind.
     """
     task, counts = k.task[tid], scratch_row(NR_COUNTS)
-    while True:
-        is_retry = task[T_ACC_KIND] >= KIND_MINOR and task[T_BUF_POS] < task[T_BUF_LEN]
-        end = task[T_BUF_POS] + 1 if is_retry else task[T_BUF_LEN]
-        for i in range(NR_COUNTS):
-            counts[i] = 0
-        if _has_own_loop(k):
-            reason = _burst_own(k, cpu, tid, end, work_ns, counts)
-        else:
-            reason = _burst_any(k, cpu, tid, end, work_ns, counts)
-        _settle(k, cpu, tid, work_ns, counts, 0 if is_retry else 1)
-        if reason == ACCESS_FAULT:
-            _report_fault(k, cpu, tid)
-        if not is_retry or reason != ACCESS_DONE:
-            return reason
-        latency_ns = k.sc[SC_NOW] + _spent(k) - work_ns - task[T_ACC_BEGAN]
+    for i in range(NR_COUNTS):
+        counts[i] = 0
+    counts[N_FIRST] = -1
+    apart = 1 if task[T_ACC_KIND] >= KIND_MINOR else 0
+    begun_ns = k.sc[SC_NOW] + _spent(k) if apart != 0 else 0
+    is_own = _has_own_loop(k)
+    if is_own:
+        reason = _burst_own(k, cpu, tid, apart, work_ns, counts)
+    else:
+        reason = _burst_any(k, cpu, tid, apart, work_ns, counts)
+    if counts[N_FIRST] >= 0:
+        latency_ns = begun_ns + counts[N_FIRST_NS] - work_ns - task[T_ACC_BEGAN]
         k.hist[tid * NR_KINDS + task[T_ACC_KIND], hist_bucket(latency_ns)] += 1
         task[T_ACC_KIND] = KIND_TLB_HIT
+    _settle(k, cpu, tid, work_ns, counts)
+    if reason == ACCESS_FAULT:
+        _report_fault(k, cpu, tid, is_own)
+    return reason
 
 
 @compiled
-def _report_fault(k, cpu, tid):
+def _report_fault(k, cpu, tid, is_own):
     task = k.task
     access = k.abuf[tid, task[tid, T_BUF_POS]]
     if task[tid, T_ACC_KIND] < KIND_MINOR:
         task[tid, T_ACC_BEGAN] = k.sc[SC_NOW] + _spent(k)
     k.sc[SC_FAULT_VPN] = access >> 1
     k.sc[SC_FAULT_WRITE] = access & 1
-    _failed_walk(k, cpu, tid, access >> 1)
+    if is_own != 0:
+        _failed_walk_own(k, cpu, tid, access >> 1)
+    else:
+        _failed_walk_any(k, cpu, tid, access >> 1)

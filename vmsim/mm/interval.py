@@ -161,3 +161,10 @@ def index_leaf(k, mm, vpn):
         if node == 0:
             return 0
     return node
+
+
+@compiled
+def leaf_floor(k, leaf, vpn):
+    """The VMA with the highest start <= `vpn` among those that start in a lowest node; 0 if there is none."""
+    slot = _below(k.vindex, leaf, vpn & _LOW)
+    return k.vchild[leaf, slot] if slot >= 0 else 0

@@ -81,8 +81,10 @@ PAT_LOCAL_U53 = 14
 PAT_HASH_ON = 15
 PAT_MODULO = 16  # draw pages as next % pages, as the C programs do, instead of by multiplication
 PAT_SCOUT = 17  # generator state of the scout, 0 before it begins (see workload/scout.py)
-PAT_SCOUTED = 18  # pages that it has seen, a ring of 16
-PATTERN_COLUMNS = 34
+PAT_SCOUTED = 18  # rings of 16: pages that it has seen,
+PAT_SCOUT_SLOT = 34  # where their entries are in `pt`, and
+PAT_SCOUT_NODE = 50  # the nodes of the VMA index that they lie in
+PATTERN_COLUMNS = 66
 
 PATTERN_SEQUENTIAL = 0
 PATTERN_STRIDE = 1

@@ -258,7 +258,7 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         level = (level >> 5) + 1
         words += level
     rows = {
-        "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas, 
+        "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas,
         "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
         "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,

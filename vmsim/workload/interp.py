@@ -339,8 +339,7 @@ def _run_program(k, tid):
             return SLICE_PHASE
         elif op == OP_ALU or op == OP_JUMP or op == OP_JUMP_ZERO or op == OP_COUNT_DOWN or op == OP_HANDLER:
             op_control(k, tid, pc, op)
-            if k.task[tid, T_PC] > pc:
-                continue
+            continue
         else:
             do_exit(k, tid, EXIT_DONE, 0)
             return SLICE_EXIT
