@@ -27,7 +27,7 @@ from vmsim.struct.kernel import (
 )
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_UPTODATE
-from vmsim.struct.tasks import T_BUS_PC, T_MM, T_SAVED_PC, T_SEGV_PC
+from vmsim.struct.tasks import T_BUS_PC, T_MM, T_SAVED_PC, T_SEGV_PC, T_VMACACHE_SEQ
 from vmsim.struct.vmas import (
     MM_BRK,
     MM_COLUMNS,
@@ -101,6 +101,7 @@ def sys_exec(k, tid):
     if k.mm[old, MM_USERS] == 0:
         exit_mmap(k, tid)
     k.task[tid, T_MM] = mm
+    k.task[tid, T_VMACACHE_SEQ] = 0
     k.led[L_SYSCALL] += switch_mm(k, k.sc[SC_CPU], mm)
     k.task[tid, T_SEGV_PC] = -1
     k.task[tid, T_BUS_PC] = -1
