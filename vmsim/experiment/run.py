@@ -51,7 +51,7 @@ def run_one(
     began = time.perf_counter()
     built = build(run, seed, seed_index, outputs)
     ending = built.machine.run((lambda now_ns: progress(now_ns, None)) if progress else None)
-    tasks = tuple(_task_record(built, task, ending) for task in built.tasks)
+    tasks = tuple(_task_record(built, task, ending) for task in _all_tasks(built))
     bad = next((record.exit for record in tasks if record.exit != OK), None)
     result = RunResult(
         row_id=run.row_id,
@@ -72,6 +72,11 @@ def run_one(
     )
     built.kernel.release()
     return result
+
+
+def _all_tasks(built: Built) -> list[Task]:
+    """The tasks of the run, and those that they made, in the order of their making."""
+    return [built.machine.tasks[tid] for tid in sorted(built.machine.tasks)]
 
 
 def _ledger(row: NDArray[np.int64]) -> dict[str, int]:
@@ -115,7 +120,7 @@ def _phase_records(built: Built) -> tuple[PhaseRecord, ...]:
 def _latencies(built: Built) -> tuple[LatencyRecord, ...]:
     """Histograms by task and kind of access, empty ones left out."""
     records = []
-    for task in built.tasks:
+    for task in _all_tasks(built):
         for kind, name in enumerate(t.KIND_NAMES):
             counts = built.kernel.hist[task.tid * t.NR_KINDS + kind]
             used = np.flatnonzero(counts).tolist()

@@ -36,7 +36,7 @@ from vmsim.struct.kernel import Kernel, table_rows
 from vmsim.struct.vmas import INDEX_BITS
 from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
-from vmsim.workload.program import Assembler, Assembly, signed
+from vmsim.workload.program import MAX_TASKS, Assembler, Assembly, signed
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
 
 _CAPABILITIES = {
@@ -206,6 +206,12 @@ def _assemble(
     return assembly, entries
 
 
+def _room_for_tasks(programs: list[tuple[int, Assembler]], assembly: Assembly) -> tuple[int, int]:
+    """How many tasks the programs make at most, and the patterns of the program that has most."""
+    made = min(sum(assembler.forks for _, assembler in programs), MAX_TASKS)
+    return made, max((assembler.nr_patterns for _, assembler in programs), default=0)
+
+
 def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpec | None = None) -> Built:
     """A machine for a scenario, with the random streams of run `index` under `seed`. Raises VmsimError for what can't be built."""
     machine = scenario.machine
@@ -215,9 +221,10 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     ids = {name: number for number, name in enumerate(table, start=1)}
     assembly, programs = _assemble(scenario, instances, ids)
     zones = machine_zones(scenario)
+    made, most_patterns = _room_for_tasks(programs, assembly)
     rows = table_rows(
-        zones[-1].end, machine.cpus, len(instances), sum(pages for _, pages in table.values()),
-        len(assembly.code), len(assembly.patterns), sum(table_size(use) for use in assembly.patterns),
+        zones[-1].end, machine.cpus, len(instances) + made, sum(pages for _, pages in table.values()),
+        len(assembly.code), len(assembly.patterns) + made * most_patterns, sum(table_size(use) for use in assembly.patterns),
     )  # fmt: skip
     kernel = Kernel(rows)
     streams = Streams(seed, index)
@@ -232,16 +239,22 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     for tid, ((name, spec), (pc, assembler)) in enumerate(zip(instances, programs, strict=True), start=1):
         _start_task(kernel, scenario, tid, spec)
         kernel.task[tid, t.T_PC] = pc
+        kernel.task[tid, t.T_PAT_FIRST : t.T_PAT_COUNT + 1] = assembler.first_pattern, assembler.nr_patterns
         for register, value in spec.vars.items():
             kernel.reg[tid, assembler.registers[register]] = signed(value)
         tasks.append(Task(tid, name, spec.start, spec.nice))
     boot_writeback(kernel.k, len(machine.devices))
+    kernel.sc[kn.SC_TASK_NEXT] = int(np.flatnonzero(kernel.task.any(axis=1)).max(initial=0)) + 1
+    kernel.sc[kn.SC_TASK_LIMIT] = kernel.sc[kn.SC_TASK_NEXT] + made
+    kernel.sc[kn.SC_PATTERN_NEXT] = len(assembly.patterns) + 1
     clear_ledger(kernel.k)
     series = Series(outputs.series.interval, outputs.series.counters) if outputs.series else None
     devices = [
         BlockDevice(name, make_device_model(spec.type, spec.model_dump(), streams.generator(f"device/{name}")), machine.page_size)
         for name, spec in machine.devices.items()
     ]
-    options = Options(phase_names=tuple(assembly.phases), series=series)
+    options = Options(
+        phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series
+    )
     registers = tuple(assembler.registers for _, assembler in programs)
     return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids, registers)

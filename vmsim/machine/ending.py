@@ -20,8 +20,10 @@ from vmsim.struct.tasks import (
     T_STOP_NR,
     T_WAIT,
     T_WAIT_ARG,
+    WAIT_CHILD,
     WAIT_MEMORY,
     WAIT_PAGE,
+    WAIT_POST,
     WAIT_TASK,
     WAIT_THROTTLE,
     WAIT_WRITEBACK,
@@ -59,9 +61,11 @@ class Ending:
         )
 
 
-def describe_waiting(kernel: KernelTables, tasks: Iterable[Task], devices: Sequence[BlockDevice]) -> tuple[str, ...]:
+def describe_waiting(
+    kernel: KernelTables, tasks: Iterable[Task], devices: Sequence[BlockDevice], events: Sequence[str] = ()
+) -> tuple[str, ...]:
     """One line for each task, what it waits for or how it ended, and for each device that holds requests."""
-    lines = [f"task {task}: {_ended(kernel, task) if task.state == DEAD else _waits(kernel, task)}" for task in tasks]
+    lines = [f"task {task}: {_ended(kernel, task) if task.state == DEAD else _waits(kernel, task, events)}" for task in tasks]
     for device in devices:
         if device.stat.depth:
             queued = device.stat.depth - device.in_service
@@ -71,7 +75,7 @@ def describe_waiting(kernel: KernelTables, tasks: Iterable[Task], devices: Seque
     return tuple(lines)
 
 
-def _waits(kernel: KernelTables, task: Task) -> str:
+def _waits(kernel: KernelTables, task: Task, events: Sequence[str]) -> str:
     row = kernel.task[task.tid]
     kind, arg = int(row[T_WAIT]), int(row[T_WAIT_ARG])
     since = f"since {format_duration(task.slept_ns)}"
@@ -82,6 +86,12 @@ def _waits(kernel: KernelTables, task: Task) -> str:
         return f"waits for frame {arg} (mapping {frame[P_MAPPING]}, index {frame[P_INDEX]}; {state}) {since}"
     if kind == WAIT_TASK:
         return f"waits for the end of task {arg} {since}"
+    if kind == WAIT_CHILD:
+        return f"waits for the end of a child {since}"
+    if kind == WAIT_POST:
+        event, count = arg >> 32, arg & 0xFFFFFFFF
+        name = events[event] if event < len(events) else event
+        return f"waits for event {name!r} ({count} posts wanted, {kernel.event[event]} there) {since}"
     what = {WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up"}.get(kind, "a timer")
     return f"waits for {what} {since}"
 

@@ -36,11 +36,14 @@ class Options:
 
     All memory accesses of a slice happen at its start in simulated time. Where tasks run on more than one CPU they
     share memory (frames, LRU lists, the page cache), so their slices are bounded by `quantum_ns`, the largest error in
-    the order of two accesses. `phase_names` are the programs' phases by id.
+    the order of two accesses. `phase_names` are the programs' phases by id, `child_names` what they call the tasks that
+    they make, `event_names` what tasks wait for.
     """
 
     quantum_ns: int = 100 * NS_PER_US
     phase_names: tuple[str, ...] = ()
+    child_names: tuple[str, ...] = ()
+    event_names: tuple[str, ...] = ()
     series: Series | None = None
 
 
@@ -72,6 +75,9 @@ class Machine:
         self.waits = Waits(kernel, self.clock, self.scheduler.wake, self.tasks)
         self.phases = PhaseRecorder(kernel, options.phase_names)
         self.series = options.series
+        self._child_names = options.child_names
+        self._event_names = options.event_names
+        self._children: dict[tuple[int, int], int] = {}  # tasks made, by parent and name
         self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
         self.busy = 0  # CPUs that are neither idle nor parked
         self.stop_ns = FAR  # from when on CPUs don't begin another slice
@@ -120,7 +126,7 @@ class Machine:
         self._settle()
         self.check_ledger()
         reason = str(stopped.value)
-        waiting = describe_waiting(self.kernel, self.tasks.values(), self.devices) if reason == STUCK else ()
+        waiting = describe_waiting(self.kernel, self.tasks.values(), self.devices, self._event_names) if reason == STUCK else ()
         return Ending(reason, clock.now, waiting)
 
     def at(self, when_ns: int, callback: Callable[[int], None]) -> None:
@@ -153,6 +159,14 @@ class Machine:
     def mark_phase(self, task: Task) -> None:
         """A task has passed the mark in SC_PHASE_MARK at the end of its slice."""
         self.phases.mark(task, int(self.kernel.sc[SC_PHASE_MARK]), task.since_ns)
+
+    def forked(self, parent: Task, what: int) -> None:
+        """A task has made another: the number of its name << 32 | tid. It is called `parent/name-0`, and so on."""
+        label, tid = what >> 32, what & 0xFFFFFFFF
+        number = self._children.get((parent.tid, label), 0)
+        self._children[parent.tid, label] = number + 1
+        name = f"{parent.name}/{self._child_names[label]}-{number}"
+        self.add_task(Task(tid, name, parent.since_ns, parent.nice, parent.daemon))
 
     def submit(self, bios: list[NewBio]) -> None:
         """Hand requests to the devices, those for one device together."""

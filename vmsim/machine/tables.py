@@ -41,6 +41,7 @@ class KernelTables(Protocol):
     vmstat: NDArray[np.int64]
     cpu_led: NDArray[np.int64]
     task_led: NDArray[np.int64]
+    event: NDArray[np.int64]
 
 
 class Entries(NamedTuple):

@@ -12,8 +12,13 @@ from vmsim.machine.task import BLOCKED, DEAD, QUEUED, Task
 from vmsim.struct.ledger import L_SLEEP, L_WAIT_MEMORY, L_WAIT_READ, L_WAIT_SWAP, L_WAIT_WRITE
 from vmsim.struct.pages import FRAME_COLUMNS, P_FLAGS, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK
 from vmsim.struct.tasks import (
+    T_PARENT,
+    T_STATE,
+    TASK_DEAD,
+    WAIT_CHILD,
     WAIT_MEMORY,
     WAIT_PAGE,
+    WAIT_POST,
     WAIT_TASK,
     WAIT_THROTTLE,
     WAIT_TIMER,
@@ -23,7 +28,7 @@ from vmsim.struct.vmstat import NR_FREE_PAGES
 
 _COLUMN: Final = {
     WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE,
-    WAIT_THROTTLE: L_WAIT_WRITE,
+    WAIT_THROTTLE: L_WAIT_WRITE, WAIT_CHILD: L_SLEEP, WAIT_POST: L_SLEEP,
 }  # fmt: skip
 
 
@@ -36,10 +41,13 @@ class Waits:
     | timer, throttle | ns from the end of the slice | then |
     | memory | ns, or 0 | then (0: never), or at `memory_freed` |
     | task | tid | when that task has ended |
+    | child | tid of a child, or 0, << 32 and of the process | when it, or a child of the process, has ended |
+    | post | event << 32 and a count | when the event has so many posts |
     """
 
     __slots__ = (
-        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_pages", "_for_task", "_nr_free", "for_memory",
+        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_pages", "_for_task", "_for_child", "_for_post",
+        "_kernel", "_nr_free", "for_memory",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +61,9 @@ class Waits:
         self._writeback: dict[int, list[Task]] = {}
         self._pages = ((self._locked, PG_LOCKED), (self._writeback, PG_WRITEBACK))
         self._for_task: dict[int, list[Task]] = {}
+        self._for_child: dict[int, list[Task]] = {}  # by process
+        self._for_post: dict[int, list[Task]] = {}  # by event
+        self._kernel = kernel
         self.for_memory: list[Task] = []  # those that wait for free memory
         self._nr_free = kernel.vmstat[NR_FREE_PAGES : NR_FREE_PAGES + 1].data
 
@@ -96,6 +107,14 @@ class Waits:
         """Wake the tasks that wait for the end of this one."""
         for task in self._for_task.pop(tid, ()):
             self.wake(task, at_ns)
+        if self._for_child:
+            for task in self._for_child.pop(int(self._kernel.task[tid, T_PARENT]), ()):
+                self.wake(task, at_ns)
+
+    def posted(self, event: int, at_ns: int) -> None:
+        """Wake the tasks that wait for posts of an event, the longest waiting first; who gets none will wait again."""
+        for task in self._for_post.pop(event, ()):
+            self.wake(task, at_ns)
 
     def look_for_memory(self, at_ns: int) -> None:
         """Wake the tasks that wait for free memory, if a slice has left some."""
@@ -121,6 +140,16 @@ class Waits:
             if arg not in self._tasks or self._tasks[arg].state == DEAD:
                 return False
             self._for_task.setdefault(arg, []).append(task)
+        elif kind == WAIT_CHILD:
+            process, which = arg & 0xFFFFFFFF, arg >> 32
+            rows = self._kernel.task[which : which + 1] if which else self._kernel.task
+            if ((rows[:, T_PARENT] == process) & (rows[:, T_STATE] == TASK_DEAD)).any():
+                return False
+            self._for_child.setdefault(process, []).append(task)
+        elif kind == WAIT_POST:
+            if self._kernel.event[arg >> 32] >= arg & 0xFFFFFFFF:
+                return False
+            self._for_post.setdefault(arg >> 32, []).append(task)
         else:
             if kind == WAIT_MEMORY:
                 self.for_memory.append(task)

@@ -174,20 +174,26 @@ def dup_mm(k, tid, child_mm):
 
 
 @compiled
-def do_fork(k, tid, child, child_mm):
-    """Make the free rows `child` and `child_mm` a new process, a copy of a task: the child's tid, or -ENOMEM."""
-    k.led[L_SYSCALL] += k.cost[C_FORK_BASE]
+def _dup_task_struct(k, tid, child):
     task = k.task
     for column in range(TASK_COLUMNS):
         task[child, column] = 0
     task[child, T_STATE] = TASK_RUNNABLE
     task[child, T_TGID] = child
-    task[child, T_PARENT] = tid
+    task[child, T_PARENT] = task[tid, T_TGID]
     task[child, T_CAPS] = task[tid, T_CAPS]
     task[child, T_SEGV_PC] = task[tid, T_SEGV_PC]
     task[child, T_BUS_PC] = task[tid, T_BUS_PC]
     task[child, T_SAVED_PC] = -1
     task[child, T_ACC_LEFT] = -1
+
+
+@compiled
+def do_fork(k, tid, child, child_mm):
+    """Make the free rows `child` and `child_mm` a new process, a copy of a task: the child's tid, or -ENOMEM."""
+    task = k.task
+    k.led[L_SYSCALL] += k.cost[C_FORK_BASE]
+    _dup_task_struct(k, tid, child)
     task[child, T_MM] = child_mm
     for i in range(2 * NR_RLIMITS):
         k.rlim[child, i] = k.rlim[task[tid, T_TGID], i]
@@ -195,5 +201,18 @@ def do_fork(k, tid, child, child_mm):
         if k.mm[child_mm, MM_FIRST] != 0:
             exit_mmap(k, child)
         return -ENOMEM
+    k.sc[SC_NR_TASKS] += 1
+    return child
+
+
+@compiled
+def do_clone_thread(k, tid, child):
+    """Make the free row `child` a thread of a task's process (CLONE_VM | CLONE_THREAD): it uses the same address space."""
+    k.led[L_SYSCALL] += k.cost[C_FORK_BASE]
+    _dup_task_struct(k, tid, child)
+    mm = k.task[tid, T_MM]
+    k.task[child, T_MM] = mm
+    k.task[child, T_TGID] = k.task[tid, T_TGID]
+    k.mm[mm, MM_USERS] += 1
     k.sc[SC_NR_TASKS] += 1
     return child

@@ -10,6 +10,10 @@ from vmsim.struct.tasks import (
     NR_RLIMITS,
     RLIM_INFINITY,
     T_CAPS,
+    T_CMAJ_FLT,
+    T_CMIN_FLT,
+    T_CNIVCSW,
+    T_CNVCSW,
     T_MAJ_FLT,
     T_MIN_FLT,
     T_MM,
@@ -85,16 +89,28 @@ def sys_getrlimit(k, tid, resource, hard):
 
 
 @compiled
+def _children_usage(k, process, field):
+    if field == RU_MINFLT:
+        return k.task[process, T_CMIN_FLT]
+    if field == RU_MAJFLT:
+        return k.task[process, T_CMAJ_FLT]
+    if field == RU_NVCSW:
+        return k.task[process, T_CNVCSW]
+    return k.task[process, T_CNIVCSW] if field == RU_NIVCSW else 0
+
+
+@compiled
 def sys_getrusage(k, tid, who, field):
     """getrusage(2): one field of the structure as the result (the kernel writes all of it to memory).
 
-    Model: RUSAGE_SELF is of the calling task; RUSAGE_CHILDREN is empty. Time of the slice in progress is not in it yet.
+    Model: RUSAGE_SELF is of the calling task; of RUSAGE_CHILDREN times and maxrss are 0. Time of the slice
+    in progress is not in it yet.
     """
     if who != RUSAGE_SELF and who != RUSAGE_CHILDREN and who != RUSAGE_THREAD:
         return -EINVAL
-    if who == RUSAGE_CHILDREN:
-        return 0
     task = k.task[tid]
+    if who == RUSAGE_CHILDREN:
+        return _children_usage(k, task[T_TGID], field)
     if field == RU_MINFLT:
         return task[T_MIN_FLT]
     if field == RU_MAJFLT:

@@ -20,6 +20,7 @@ from vmsim.spec.syscalls import StepParent
 from vmsim.spec.values import Expression
 
 CHILDREN = ("steps", "then", "else")
+OWN_REGISTERS = ("fork", "clone")  # what their steps set, the steps after them do not see
 SETS_REGION = ("mmap", "mremap")
 TOTAL = "total"
 
@@ -151,6 +152,8 @@ def _walk_step(name: str, body: Node, state: _Program) -> None:
         _walk_set(body, state)
     elif name == "on_signal":
         _walk_handler(body, state)
+    elif name in OWN_REGISTERS:
+        _walk(body.get("steps"), replace(state, defined=set(state.defined), regions=set(state.regions)))
     else:
         if name == "loop":
             state.defined |= _sets(name, body)

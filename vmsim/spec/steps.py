@@ -29,6 +29,7 @@ from vmsim.spec.process_calls import (
     PrctlStep,
     PrlimitStep,
 )
+from vmsim.spec.processes import PROCESS_STEPS, PostStep, WaitForStep, WaitStep
 from vmsim.spec.syscalls import (
     BrkStep,
     FadviseStep,
@@ -55,6 +56,7 @@ from vmsim.spec.syscalls import (
     StepParent,
     SyncFileRangeStep,
     SyncStep,
+    Syscall,
     SysctlStep,
     WriteStep,
 )
@@ -182,6 +184,22 @@ class PhaseStep(StepParent):
     steps: tuple[Step, ...] = Field(description="the steps")
 
 
+class ForkStep(Syscall):
+    """fork(2): a child runs `steps`, with copies of the registers, and ends."""
+
+    step = "fork"
+    name: Name = Field(default="child", description="name of the child: it is called `task/name-0`, the next `-1`, ...")
+    steps: tuple[Step, ...] = Field(description="what the child does; the parent goes on with the step after this one")
+
+
+class CloneStep(Syscall):
+    """clone(2) of a thread (CLONE_VM): it runs `steps` in the same address space, with copies of the registers."""
+
+    step = "clone"
+    name: Name = Field(default="thread", description="name of the thread: it is called `task/name-0`, the next `-1`, ...")
+    steps: tuple[Step, ...] = Field(description="what the thread does")
+
+
 class ExitStep(StepParent):
     """The end of the task."""
 
@@ -190,7 +208,7 @@ class ExitStep(StepParent):
 
 CONTROL_STEPS = (
     AccessStep, DrawStep, TouchStep, ComputeStep, SleepStep, LoopStep, SetStep, IfStep, OnSignalStep, PhaseStep,
-    ExitStep,
+    ForkStep, CloneStep, ExitStep, *PROCESS_STEPS,
 )  # fmt: skip
 _ALL: tuple[type[StepParent], ...] = (*CALL_STEPS, *CONTROL_STEPS)
 STEPS: Mapping[str, type[StepParent]] = {step.step: step for step in _ALL}
@@ -248,7 +266,6 @@ Step = Annotated[
     | Annotated[GetrlimitStep, Tag("getrlimit")]
     | Annotated[GetrusageStep, Tag("getrusage")]
     | Annotated[PrctlStep, Tag("prctl")]
-    | Annotated[ExecStep, Tag("exec")]
     | Annotated[AccessStep, Tag("access")]
     | Annotated[DrawStep, Tag("draw")]
     | Annotated[TouchStep, Tag("touch")]
@@ -259,6 +276,12 @@ Step = Annotated[
     | Annotated[IfStep, Tag("if")]
     | Annotated[OnSignalStep, Tag("on_signal")]
     | Annotated[PhaseStep, Tag("phase")]
+    | Annotated[ForkStep, Tag("fork")]
+    | Annotated[CloneStep, Tag("clone")]
+    | Annotated[ExecStep, Tag("exec")]
+    | Annotated[WaitStep, Tag("wait")]
+    | Annotated[PostStep, Tag("post")]
+    | Annotated[WaitForStep, Tag("wait_for")]
     | Annotated[ExitStep, Tag("exit")],
     Discriminator(_step_name),
     WrapSerializer(_wrapped),
@@ -270,6 +293,8 @@ def inner_steps(step: StepParent) -> tuple[Step, ...]:
     """The steps inside a step, in order; a handler's too."""
     match step:
         case LoopStep(steps=steps) | OnSignalStep(steps=steps) | PhaseStep(steps=steps):
+            return steps
+        case ForkStep(steps=steps) | CloneStep(steps=steps):
             return steps
         case IfStep(then=then, else_=otherwise):
             return (*then, *otherwise)

@@ -25,6 +25,7 @@ from vmsim.struct.writeback import BDI_COLUMNS, DOMAIN_COLUMNS, EXTENT_COLUMNS, 
 
 CODE_COLUMNS = 12
 NR_BIOS = 16384
+NR_EVENTS = 1024  # that programs post and wait for
 TLB_COLUMNS = 8192  # entries of both TLBs of a CPU, at most
 PWC_COLUMNS = 512
 HIST_SUB_BITS = 7  # 128 buckets an octave: 0.8 % wide
@@ -69,6 +70,9 @@ SC_WAKE = 43  # daemons to wake at the end of the slice, a bit each
 SC_MM_ROWS = 50  # rows of `mm`
 SC_FILE_ROWS = 51  # rows of `file`
 SC_TASK_ROWS = 52  # rows of `task`
+SC_TASK_NEXT = 56  # first row of `task` never used
+SC_TASK_LIMIT = 57  # rows of `task` that a run may use
+SC_PATTERN_NEXT = 60  # first row of `pattern` never used
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
@@ -142,6 +146,7 @@ TABLES: dict[str, tuple[int, int]] = {
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
     "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
     "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
+    "event": (64, 0),
 }  # fmt: skip
 
 
@@ -216,6 +221,7 @@ class Kernel:
     bdi: NDArray[np.int64]
     domain: NDArray[np.int64]
     extent: NDArray[np.int64]
+    event: NDArray[np.int64]  # posts of each that nobody has waited for
     shown: NDArray[np.int64]  # what a call shows of the kernel's state to its caller
 
     def __init__(self, rows: dict[str, int]) -> None:
@@ -266,5 +272,6 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         "rule": 128, "image": IMAGE_ROWS, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
         "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
         "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
+        "event": NR_EVENTS,
     }  # fmt: skip
     return rows

@@ -4,7 +4,7 @@ SYSCALL_NAMES = (
     "mmap", "munmap", "mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise", "msync", "mincore", "mremap",
     "brk", "setrlimit", "fork", "exit", "wait", "getpid", "read", "write", "ftruncate", "fadvise", "fsync", "sysctl",
     "pread", "pwrite", "lseek", "readahead", "fdatasync", "sync_file_range", "sync",
-    "memfd_create", "fallocate", "close", "prlimit", "getrlimit", "getrusage", "prctl", "exec",
+    "memfd_create", "fallocate", "close", "prlimit", "getrlimit", "getrusage", "prctl", "exec", "clone",
 )  # fmt: skip
 
 SYS_MMAP = SYSCALL_NAMES.index("mmap")
@@ -33,6 +33,10 @@ SYS_FDATASYNC = SYSCALL_NAMES.index("fdatasync")
 SYS_SYNC_FILE_RANGE = SYSCALL_NAMES.index("sync_file_range")
 SYS_SYNC = SYSCALL_NAMES.index("sync")
 SYS_SYSCTL = SYSCALL_NAMES.index("sysctl")
+SYS_FORK = SYSCALL_NAMES.index("fork")
+SYS_CLONE = SYSCALL_NAMES.index("clone")
+SYS_WAIT = SYSCALL_NAMES.index("wait")
+SYS_EXEC = SYSCALL_NAMES.index("exec")
 SYS_FTRUNCATE = SYSCALL_NAMES.index("ftruncate")
 SYS_MEMFD_CREATE = SYSCALL_NAMES.index("memfd_create")
 SYS_FALLOCATE = SYSCALL_NAMES.index("fallocate")

@@ -1,8 +1,19 @@
 """Instructions that take no simulated time: operands, arithmetic, jumps, handlers."""
 
+from vmsim.mm.exit import do_exit
 from vmsim.struct.errno import SIGSEGV
 from vmsim.struct.jit import compiled
-from vmsim.struct.tasks import T_BUS_PC, T_BUS_REG, T_PC, T_SEGV_PC, T_SEGV_REG
+from vmsim.struct.tasks import (
+    EXIT_SYSCALL,
+    T_BUS_PC,
+    T_BUS_REG,
+    T_PC,
+    T_SEGV_PC,
+    T_SEGV_REG,
+    T_STOP_ERRNO,
+    T_STOP_NR,
+    T_STOP_PC,
+)
 from vmsim.workload.instructions import (
     ALU_ADD,
     ALU_AND,
@@ -24,7 +35,9 @@ from vmsim.workload.instructions import (
     ALU_XOR,
     CODE_ARG,
     CODE_DEST,
+    CODE_EXPECT,
     CODE_MASK,
+    EXPECT_OK,
     OP_ALU,
     OP_COUNT_DOWN,
     OP_HANDLER,
@@ -37,6 +50,23 @@ from vmsim.workload.instructions import (
 def operand(k, tid, pc, i):
     value = k.code[pc, CODE_ARG + i]
     return k.reg[tid, value] if (k.code[pc, CODE_MASK] >> i) & 1 != 0 else value
+
+
+@compiled
+def call_ends_task(k, tid, pc, nr, result):
+    """Hand the result of a system call to the program: 1 if it expected another, and the task has ended."""
+    if k.code[pc, CODE_DEST] >= 0:
+        k.reg[tid, k.code[pc, CODE_DEST]] = result
+    expect = k.code[pc, CODE_EXPECT]
+    failed = -4096 < result < 0
+    if expect == EXPECT_OK and failed or (expect > 0 and result != -expect):
+        task = k.task[tid]
+        task[T_STOP_NR] = nr
+        task[T_STOP_ERRNO] = -result if failed else 0
+        task[T_STOP_PC] = pc
+        do_exit(k, tid, EXIT_SYSCALL, 0)
+        return 1
+    return 0
 
 
 @compiled

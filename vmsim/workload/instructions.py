@@ -11,6 +11,8 @@ EXPECT_OK = -1  # anything but success ends the program
 EXPECT_ANY = -2
 # > 0: exactly this errno
 
+GO_ON = -1  # carrying out an instruction was not a reason to end the slice (SLICE_*)
+
 OP_EXIT = 0
 OP_SYSCALL = 1  # number, six arguments
 OP_ACCESS = 2  # pattern, base address, count, work ns
@@ -25,6 +27,10 @@ OP_COUNT_DOWN = 10  # register, target: decrement, and jump unless it reached ze
 OP_PHASE = 11  # mark
 OP_HANDLER = 12  # signal, target, register for si_addr
 OP_SIGRETURN = 13
+OP_FORK = 20  # CLONE_* flags, target, number of the child's name
+OP_WAIT = 21  # pid, -1: any child, 0: all
+OP_POST = 22  # event, count
+OP_WAIT_FOR = 23  # event, count
 
 ALU_ADD = 0
 ALU_SUB = 1

@@ -27,7 +27,6 @@ from vmsim.struct.tasks import (
     ACCESS_BUFFER,
     EXIT_DONE,
     EXIT_SIGNAL,
-    EXIT_SYSCALL,
     KIND_MAJOR,
     KIND_MINOR,
     SLICE_BLOCKED,
@@ -45,6 +44,7 @@ from vmsim.struct.tasks import (
     T_DIRTIED_FILE,
     T_MM,
     T_NSIGNALS,
+    T_PAT_SHIFT,
     T_PC,
     T_SAVED_BEGAN,
     T_SAVED_KIND,
@@ -57,9 +57,6 @@ from vmsim.struct.tasks import (
     T_SI_ADDR,
     T_STAGE,
     T_STAGE_ARG,
-    T_STOP_ERRNO,
-    T_STOP_NR,
-    T_STOP_PC,
     T_THROTTLED,
     T_WAIT,
     T_WAIT_ARG,
@@ -68,18 +65,18 @@ from vmsim.struct.tasks import (
 )
 from vmsim.struct.vmas import MM_TEXT, V_FLAGS, V_START, VM_EXEC
 from vmsim.workload.calls import do_syscall
-from vmsim.workload.control import op_control, operand
+from vmsim.workload.control import call_ends_task, op_control, operand
 from vmsim.workload.instructions import (
     CODE_ARG,
     CODE_DEST,
-    CODE_EXPECT,
     CODE_OP,
-    EXPECT_OK,
+    GO_ON,
     OP_ACCESS,
     OP_ALU,
     OP_COMPUTE,
     OP_COUNT_DOWN,
     OP_DRAW,
+    OP_FORK,
     OP_HANDLER,
     OP_JUMP,
     OP_JUMP_ZERO,
@@ -88,15 +85,15 @@ from vmsim.workload.instructions import (
     OP_SLEEP,
     OP_SYSCALL,
     OP_TOUCH,
+    OP_WAIT_FOR,
 )
 from vmsim.workload.patterns import draw_accesses
+from vmsim.workload.processes import op_process
 from vmsim.workload.scout import scout_uniform
 
 _BURST = ACCESS_BUFFER - 24  # a burst's accesses; the rest of the buffer is for single touches
 _TOUCH_SLOT = ACCESS_BUFFER - 8
 _TOUCH_BEGUN = -2  # in T_ACC_LEFT
-
-GO_ON = -1  # not a reason to end the slice
 
 
 @compiled
@@ -205,7 +202,7 @@ def _op_access(k, tid, pc):
             return GO_ON
         count = min(task[T_ACC_LEFT], _BURST)
         base = (operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
-        draw_accesses(k, k.code[pc, CODE_ARG], base, k.abuf[tid], 0, count)
+        draw_accesses(k, k.code[pc, CODE_ARG] + task[T_PAT_SHIFT], base, k.abuf[tid], 0, count)
         task[T_ACC_LEFT] -= count
         task[T_BUF_POS] = 0
         task[T_BUF_LEN] = count
@@ -235,7 +232,7 @@ def _op_touch(k, tid, pc):
 def _op_draw(k, tid, pc):
     shift = k.geo[G_PAGE_SHIFT]
     base = (operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
-    pat = k.code[pc, CODE_ARG]
+    pat = k.code[pc, CODE_ARG] + k.task[tid, T_PAT_SHIFT]
     if k.pattern[pat, PAT_TYPE] == PATTERN_UNIFORM:
         scout_uniform(k, k.task[tid, T_MM], pat, base)
     draw_accesses(k, pat, base, k.abuf[tid], _TOUCH_SLOT + 1, 1)
@@ -267,15 +264,7 @@ def _op_syscall(k, tid, pc):
         if task[T_WAIT] != WAIT_NONE:
             return SLICE_BLOCKED
         return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else SLICE_BUDGET
-    if k.code[pc, CODE_DEST] >= 0:
-        k.reg[tid, k.code[pc, CODE_DEST]] = result
-    expect = k.code[pc, CODE_EXPECT]
-    failed = -4096 < result < 0
-    if expect == EXPECT_OK and failed or (expect > 0 and result != -expect):
-        task[T_STOP_NR] = nr
-        task[T_STOP_ERRNO] = -result if failed else 0
-        task[T_STOP_PC] = pc
-        do_exit(k, tid, EXIT_SYSCALL, 0)
+    if call_ends_task(k, tid, pc, nr, result) != 0:
         return SLICE_EXIT
     if nr == SYS_MPROTECT or nr == SYS_MUNMAP or nr == SYS_MREMAP or nr == SYS_MMAP:
         text = k.mm[task[T_MM], MM_TEXT] << k.geo[G_PAGE_SHIFT]
@@ -329,6 +318,8 @@ def _run_program(k, tid):
             continue
         elif op == OP_COMPUTE:
             reason = _op_compute(k, tid, pc)
+        elif OP_FORK <= op <= OP_WAIT_FOR:
+            reason = op_process(k, tid, pc, op)
         elif op == OP_SLEEP:
             return _op_sleep(k, tid, pc)
         elif op == OP_SIGRETURN:

@@ -10,11 +10,14 @@ from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
 from vmsim.spec.patterns import PatternSpec
 from vmsim.spec.process_calls import FallocateStep, FtruncateStep
+from vmsim.spec.processes import PostStep, WaitForStep, WaitStep
 from vmsim.spec.steps import (
     AccessStep,
+    CloneStep,
     ComputeStep,
     DrawStep,
     ExitStep,
+    ForkStep,
     IfStep,
     LoopStep,
     OnSignalStep,
@@ -50,10 +53,12 @@ from vmsim.spec.syscalls import (
 from vmsim.spec.sysctl import RUNTIME
 from vmsim.struct.errno import SIGBUS, SIGSEGV
 from vmsim.struct.files import FMODE_READ, FMODE_WRITE
+from vmsim.struct.kernel import NR_EVENTS
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
 from vmsim.workload.operands import process_operands
+from vmsim.workload.processes import CLONE_VM
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
 
 _ALU = {
@@ -61,6 +66,8 @@ _ALU = {
     "^": ins.ALU_XOR, "<<": ins.ALU_SHL, ">>": ins.ALU_SHR, "<": ins.ALU_LT, "<=": ins.ALU_LE, "==": ins.ALU_EQ, "!=": ins.ALU_NE,
     ">": ins.ALU_GT, ">=": ins.ALU_GE, "min": ins.ALU_MIN, "max": ins.ALU_MAX,
 }  # fmt: skip
+MAX_TASKS = 1 << 14  # that the programs of a run can make
+UNKNOWN_ROUNDS = 1 << 10  # of loops whose count is not constant and of handlers, as far as room for new tasks goes
 _SIGNALS = {"SIGSEGV": SIGSEGV, "SIGBUS": SIGBUS}
 
 
@@ -76,16 +83,22 @@ class PatternUse:
 
 @dataclass
 class Assembly:
-    """All programs of a run: code rows, patterns (row i + 1 of `pattern`), and the names of phases, by mark >> 1."""
+    """All programs of a run: code rows, patterns (row i + 1 of `pattern`), names of phases, by mark >> 1, of events and children."""
 
     code: list[list[int]] = field(default_factory=list)
     patterns: list[PatternUse] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
 
 
 def signed(value: int) -> int:
     """A number of up to 64 bits as the signed one of the same bits."""
     return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
+
+
+def _expect(step: Syscall) -> int:
+    return {"ok": ins.EXPECT_OK, "any": ins.EXPECT_ANY}.get(step.expect, ERRNOS.get(step.expect, 0))
 
 
 class Assembler:
@@ -102,19 +115,25 @@ class Assembler:
         self.shared_patterns: dict[str, int] = {}
         self.handlers: list[tuple[int, OnSignalStep]] = []
         self.temporaries = 0
+        self.rounds = 1  # how often the steps in hand are run, at most
+        self.forks = 0  # tasks that the program makes, at most
+        self.first_pattern = self.nr_patterns = 0  # its rows of `pattern`
 
     def assemble(self, program: Program) -> int:
         """The code of a program and of its handlers; the number of its first instruction."""
         for name in self.variables:
             self.register(name)
         first = len(self.out.code)
+        self.first_pattern = len(self.out.patterns) + 1
         self.steps(program)
         self.emit(ins.OP_EXIT)
         while self.handlers:
             at, step = self.handlers.pop(0)
             self.out.code[at][ins.CODE_ARG + 1] = len(self.out.code)
+            self.rounds = UNKNOWN_ROUNDS
             self.steps(step.steps)
             self.emit(ins.OP_SIGRETURN)
+        self.nr_patterns = len(self.out.patterns) + 1 - self.first_pattern
         return first
 
     def register(self, name: str) -> int:
@@ -176,8 +195,16 @@ class Assembler:
     def step(self, step: Step) -> None:
         """Code of one step."""
         match step:
+            case ForkStep() | CloneStep():
+                self.fork(step)
+            case WaitStep():
+                self.emit(ins.OP_WAIT, step.which, dest=self.result(step), expect=_expect(step))
             case Syscall():
                 self.syscall(step)
+            case PostStep():
+                self.emit(ins.OP_POST, self.numbered(self.out.events, step.event, NR_EVENTS), step.count)
+            case WaitForStep():
+                self.emit(ins.OP_WAIT_FOR, self.numbered(self.out.events, step.event, NR_EVENTS), step.count)
             case AccessStep():
                 pattern = self.pattern(step.pattern, step.region, step.length, step.writes)
                 self.emit(ins.OP_ACCESS, pattern, step.region, step.count, step.work)
@@ -220,13 +247,51 @@ class Assembler:
         self.out.code[skip][ins.CODE_ARG] = counter
         self.out.code[skip][ins.CODE_MASK] = 1
         first = len(self.out.code)
+        rounds = self.rounds
+        self.rounds = min(rounds * self.constant(step.count), MAX_TASKS)
         self.steps(step.steps)
+        self.rounds = rounds
         if index is not None:
             row = self.emit(ins.OP_ALU, ins.ALU_ADD, 0, 1, dest=index)
             self.out.code[row][ins.CODE_ARG + 1] = index
             self.out.code[row][ins.CODE_MASK] = 2
         self.emit(ins.OP_COUNT_DOWN, counter, first)
         self.out.code[skip][ins.CODE_ARG + 1] = len(self.out.code)
+
+    def constant(self, expr: Expr) -> int:
+        """How often a loop runs, or UNKNOWN_ROUNDS if that is not known before it does."""
+        if any(name not in self.variables for name in registers(expr) if name != PAGE_SIZE):
+            return UNKNOWN_ROUNDS
+        return max(evaluate(expr, self.variables, self.page_size), 0)
+
+    def fork(self, step: ForkStep | CloneStep) -> None:
+        """The new task's steps stand behind the instruction, and the parent jumps over them."""
+        label = self.numbered(self.out.children, step.name, MAX_TASKS)
+        flags = CLONE_VM if isinstance(step, CloneStep) else 0
+        self.forks = min(self.forks + self.rounds, MAX_TASKS)
+        self.emit(ins.OP_FORK, flags, len(self.out.code) + 2, label, dest=self.result(step), expect=_expect(step))
+        over = self.emit(ins.OP_JUMP, 0)
+        self.apart(step.steps)
+        self.out.code[over][ins.CODE_ARG] = len(self.out.code)
+
+    def apart(self, program: Program) -> None:
+        """Steps that end in the end of their task; what they map, the steps after them do not know."""
+        lengths = dict(self.lengths)
+        self.steps(program)
+        self.emit(ins.OP_EXIT)
+        self.lengths = lengths
+
+    def numbered(self, names: list[str], name: str, most: int) -> int:
+        """The number of a name in a list, which it is added to."""
+        if name not in names:
+            if len(names) == most:
+                raise VmsimError(f"task {self.task}: more than {most} names such as {name!r}")
+            names.append(name)
+        return names.index(name)
+
+    def result(self, step: Syscall) -> int:
+        """The register that gets a call's result, -1 if none does."""
+        return self.register(step.as_) if step.as_ else -1
 
     def condition(self, step: IfStep) -> None:
         """Jumps over the branch that is not taken."""
@@ -273,9 +338,8 @@ class Assembler:
     def syscall(self, step: Syscall) -> None:
         """One system call, its operands in the order of the kernel's signature."""
         operands = self.call_operands(step)
-        dest = self.register(step.as_) if step.as_ else -1
-        expect = {"ok": ins.EXPECT_OK, "any": ins.EXPECT_ANY}.get(step.expect, ERRNOS.get(step.expect, 0))
-        self.emit(ins.OP_SYSCALL, SYSCALL_NAMES.index(step.step), *operands, dest=dest, expect=expect)
+        number = SYSCALL_NAMES.index(step.step)
+        self.emit(ins.OP_SYSCALL, number, *operands, dest=self.result(step), expect=_expect(step))
         if isinstance(step, MmapStep) and step.as_:
             self.lengths[step.as_] = step.length
 
