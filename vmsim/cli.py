@@ -241,6 +241,22 @@ def _validate(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="show no progress")
 
 
+def _strace(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", metavar="FILE", nargs="+", help="a log of strace, plain or compressed")
+    add("--json", action="store_true", help="print the counts, assumptions and divergences as JSON")
+    add("--max", metavar="N", type=_count, default=10, help="show at most so many divergences (default: 10)")
+    add("--kernel", metavar="VERSION", help="the kernel that the log is from (default: as the log says, else the newest)")
+    add(
+        "--rule",
+        dest="rules",
+        metavar="NAME=on|off",
+        action="append",
+        default=[],
+        help="switch one kernel-version rule; may be repeated",
+    )
+
+
 @dataclass(frozen=True)
 class _Command:
     told: str
@@ -262,6 +278,7 @@ _COMMANDS = {
         "record the running kernel, compare the simulator with it, and shrink what differs", "vmsim.cli_record:record", _record
     ),
     "validate": _Command("replay recorded machines and compare their counts", "vmsim.cli_validate:validate", _validate),
+    "strace": _Command("replay logs of strace and compare every memory call", "vmsim.cli_conform:strace", _strace),
     "bench": _Command("measure vmsim's own speed on this machine", "vmsim.cli_about:bench"),
     "version": _Command("print the version", "vmsim.cli_about:show_version"),
 }

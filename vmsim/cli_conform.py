@@ -1,4 +1,4 @@
-"""The command that compares the simulator with recorded kernels: `conform`."""
+"""The command that compares the simulator with recorded kernels: `conform` and `strace`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def conform(args: argparse.Namespace) -> int:
     from vmsim.experiment.conform.command import conform_command
 
     return conform_command(args.files, args.json, args.max, args.seed, dict(switched(text) for text in args.rules))
+
+
+def strace(args: argparse.Namespace) -> int:
+    """Replay logs of strace; 0 when the simulator gives every result that they hold."""
+    from vmsim.experiment.strace.command import strace_command
+
+    return strace_command(args.files, args.json, args.max, args.kernel, dict(switched(text) for text in args.rules))
 
 
 def switched(text: str) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from vmsim.mm.mlock import munlock_vma_pages_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import free_all_pgtables, free_pgtables, pgd_free
 from vmsim.mm.place import MAP_FIXED, get_unmapped_area, range_freed
-from vmsim.mm.shmem_file import file_put, is_open, shared_anon_file
+from vmsim.mm.shmem_file import file_of, file_put, is_open, shared_anon_file
 from vmsim.mm.unmap import zap_range
 from vmsim.mm.vma import (
     charge_vma_link,
@@ -22,8 +22,8 @@ from vmsim.mm.vma import (
     vma_remove,
 )
 from vmsim.struct.costs import C_MMAP_BASE, C_MUNMAP_BASE
-from vmsim.struct.errno import EACCES, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
-from vmsim.struct.files import FD_OPEN_SHIFT, FI_COMMITTED, FMODE_READ, FMODE_WRITE
+from vmsim.struct.errno import EACCES, EBADF, EEXIST, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
+from vmsim.struct.files import FD_OPEN_SHIFT, FI_COMMITTED, FI_KIND, FILE_WITHOUT_MMAP, FMODE_READ, FMODE_WRITE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SC_CPU, SYS_MAX_MAP_COUNT, SYS_OVERCOMMIT_MEMORY
 from vmsim.struct.ledger import L_SYSCALL
@@ -116,6 +116,8 @@ def _object_flags(k, fd, flags, vm_flags):
             vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
     if fd & FMODE_READ == 0:
         return -EACCES
+    if k.file[file_of(fd), FI_KIND] == FILE_WITHOUT_MMAP:
+        return -ENODEV
     return -EINVAL if vm_flags & VM_GROWSDOWN != 0 else vm_flags
 
 
@@ -196,7 +198,7 @@ def place_and_map(k, tid, address, pages, prot, flags, fd, pgoff, huge):
         vm_flags |= VM_NORESERVE
     file = 0
     if flags & MAP_ANONYMOUS == 0:
-        file = (fd >> 2) & ((1 << (FD_OPEN_SHIFT - 2)) - 1)
+        file = file_of(fd)
         vm_flags |= (fd >> FD_OPEN_SHIFT << 2 | fd & 3) << VM_OPEN_SHIFT
     else:
         pgoff = start if flags & MAP_TYPE == MAP_PRIVATE else 0

@@ -3,7 +3,7 @@
 from vmsim.mm.vma import find_vma
 from vmsim.struct.errno import EINVAL, ENOMEM, EPERM
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_MAP_32BIT, G_PAGE_SHIFT, SYS_MMAP_MIN_ADDR, SYS_STACK_GUARD_PAGES
+from vmsim.struct.kernel import G_MAP_32BIT, G_PAGE_SHIFT, SC_PLACE, SYS_MMAP_MIN_ADDR, SYS_STACK_GUARD_PAGES
 from vmsim.struct.rules import R_STACK_GUARD_INSIDE
 from vmsim.struct.tasks import CAP_SYS_RAWIO, T_CAPS, T_MM
 from vmsim.struct.vmas import (
@@ -138,4 +138,8 @@ def get_unmapped_area(k, tid, address, pages, flags):
         v = find_vma(k, mm, vpn)
         if vpn <= (_low_end(k, size) if low else size) - pages and (v == 0 or vm_start_gap(k, v) >= vpn + pages):
             return vpn
+    if k.sc[SC_PLACE] != 0:
+        v = find_vma(k, mm, k.sc[SC_PLACE])
+        if v == 0 or k.vma[v, V_START] >= k.sc[SC_PLACE] + pages:
+            return k.sc[SC_PLACE]
     return unmapped_area_low(k, mm, pages) if low else unmapped_area(k, mm, pages)

@@ -43,6 +43,7 @@ FILE_REGULAR = 0
 FILE_TMPFS = 1
 FILE_SHARED_ANON = 2
 FILE_MEMFD = 3
+FILE_WITHOUT_MMAP = 4  # a pipe, a socket, a directory: it can be open, but not be mapped
 
 # `pcache` holds one slot a page of a file: 0 absent, pfn > 0 present, < 0 the shadow of an evicted page.
 

@@ -73,6 +73,7 @@ SC_TASK_ROWS = 52  # rows of `task`
 SC_TASK_NEXT = 56  # first row of `task` never used
 SC_TASK_LIMIT = 57  # rows of `task` that a run may use
 SC_PATTERN_NEXT = 60  # first row of `pattern` never used
+SC_PLACE = 48  # page at which a mapping is placed if it is free, as a log of calls says; 0: where the kernel would
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.

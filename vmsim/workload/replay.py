@@ -55,6 +55,7 @@ from vmsim.struct.tasks import (
 )
 from vmsim.struct.vmas import MM_COLUMNS, MM_DEF_FLAGS, MM_MMAP_BASE, MM_TASK_SIZE, MM_USERS
 from vmsim.workload.calls import do_syscall
+from vmsim.workload.replay_tasks import STEP_FIRST_TASK, task_step
 
 # What a step does besides the system calls, as numbers below those of system calls.
 STEP_TOUCH = -1  # first page, accesses, pages between them, write, number of the contents that the first write makes
@@ -64,6 +65,8 @@ STEP_BEGIN = -4  # a task with an empty address space: TASK_SIZE and mmap base i
 STEP_MAP = -5  # a VMA of it: first page, pages, flags, file, page offset
 STEP_CACHE = -6  # first page of the file that is cached, and how many
 STEP_DROP_FILE = -7
+# Steps of logs of calls show nothing but their result; those from STEP_FIRST_TASK down are carried out by `task_step`.
+STEP_QUIET = 1 << 10  # + SYS_*: a call, without the state that it leaves
 
 # Which window of the address space and which file the state is shown of.
 WINDOW_START = 0x200000000000 >> 12
@@ -161,6 +164,8 @@ def _special(k, tid, step, a0, a1, a2, a3, a4):
         return mmap_region(k, tid, a0, a1, a2, a3, a4)
     if step == STEP_CACHE:
         return _cache_pages(k, a0, a1)
+    if step <= STEP_FIRST_TASK:
+        return task_step(k, tid, step, a0, a1, a2)
     _drop_file(k)
     return 0
 
@@ -183,6 +188,9 @@ def replay_step(k, tid, step, a0, a1, a2, a3, a4, a5):
     view[VW_CODE] = 0
     view[VW_NVALUES] = 0
     whose = tid
+    if step >= STEP_QUIET:
+        view[VW_RESULT] = do_syscall(k, tid, step - STEP_QUIET, a0, a1, a2, a3, a4, a5)
+        return -1 if view[VW_RESULT] == -EWAIT else 0
     if step <= STEP_FORK:
         view[VW_RESULT] = _special(k, tid, step, a0, a1, a2, a3, a4)
         whose = a0

@@ -40,9 +40,16 @@ def _limit(value: int) -> int:
 class Rig:
     """A booted machine; `begin` sets it up as a recording's header says, `step` carries out one step."""
 
-    def __init__(self, switched: Mapping[str, bool] | None = None, version: str | None = None) -> None:
+    def __init__(
+        self,
+        switched: Mapping[str, bool] | None = None,
+        version: str | None = None,
+        frames: int = FRAMES,
+        tasks: int = 2,
+        file_pages: int = r.FILE_PAGES,
+    ) -> None:
         self.version = version
-        self.kernel = kernel = Kernel(table_rows(FRAMES, 1, 2, r.FILE_PAGES, 1, 1, 1))
+        self.kernel = kernel = Kernel(table_rows(frames, 1, tasks, file_pages, 1, 1, 1))
         self.switched = dict(switched or {})
         self.k = kernel.k
         kernel.geo[:] = geometry(get_profile("x86_64"), PAGE_SIZE, None)
@@ -50,8 +57,8 @@ class Rig:
         bits = sum(int(b) for b in kernel.geo[kn.G_BITS : kn.G_BITS + levels])
         kernel.sc[kn.SC_INDEX_DEPTH] = -(-bits // v.INDEX_BITS)
         kernel.sc[kn.SC_NR_CPUS] = 1
-        add_zone(self.k, 1, FRAMES, FRAMES - 1)
-        kernel.sc[kn.SC_NR_FRAMES] = FRAMES
+        add_zone(self.k, 1, frames, frames - 1)
+        kernel.sc[kn.SC_NR_FRAMES] = frames
         finish_boot(self.k)
         self._free = int(kernel.vmstat[NR_FREE_PAGES])
         self._pcache = int(kernel.sc[kn.SC_PCACHE_NEXT])

@@ -1,0 +1,401 @@
+"""The memory calls of a log: each is carried out by the simulator where the log says, and its result compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from vmsim.experiment.strace.assumed import Assumptions
+from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files, Opening
+from vmsim.experiment.strace.left_out import DEVICES, HUGE_PAGES, MACHINE_MEMORY, of_answer
+from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
+from vmsim.experiment.strace.names import ERRNOS, MAP_HUGE_SHIFT, number
+from vmsim.experiment.strace.process import Memory, Pending, Task
+from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
+from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_LOCKED, MAP_SHARED, MAP_TYPE
+from vmsim.spec.flags import MREMAP_DONTUNMAP, MREMAP_FIXED, PROT_WRITE
+from vmsim.struct import tasks as t
+from vmsim.struct import vmas as v
+from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENOMEM, EPERM
+from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNMAP, SYSCALL_NAMES
+from vmsim.workload.strace.log import Entry
+from vmsim.workload.strace.values import descriptor, split_args
+
+_PAGE = 1 << PAGE_SHIFT
+_NUMBERS = {name: index for index, name in enumerate(SYSCALL_NAMES)}
+_HUGE_SHIFT = 21
+# How many arguments each call has; those that stand for ranges begin with address and length.
+ARGUMENTS = {
+    "mmap": 6, "munmap": 2, "mprotect": 3, "pkey_mprotect": 4, "mremap": 4, "brk": 1, "madvise": 3, "mincore": 3, "msync": 3, "mlock": 2,
+    "mlock2": 3, "munlock": 2, "mlockall": 1, "munlockall": 0,
+}  # fmt: skip
+_RANGES = frozenset({"mprotect", "pkey_mprotect", "madvise", "mincore", "msync", "mlock", "mlock2", "munlock"})
+_FOUND_MAPPED = frozenset({0, -EACCES, -EBUSY, -EAGAIN})
+
+
+@dataclass
+class Call:
+    """A memory call with its numbers and the result in the log: a value, or -errno."""
+
+    task: Task
+    name: str
+    numbers: list[int]
+    expected: int
+    opening: Opening | None = None
+    rule: str | None = None  # under which it is left out
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A call that the simulator answers otherwise."""
+
+    expected: int
+    simulated: int
+
+
+def pages_of(address: int, length: int) -> tuple[int, int]:
+    """The pages that [address, address + length) touches."""
+    return address >> PAGE_SHIFT, (address + length + _PAGE - 1) >> PAGE_SHIFT
+
+
+def read_call(task: Task, entry: Entry) -> Call:
+    """A call as the log shows it. Raises ValueError for one that can't have been made like this."""
+    line = entry.line
+    texts = split_args(line.args)
+    wanted = ARGUMENTS[line.name]
+    if len(texts) < wanted or (wanted == 0 and texts not in ([], [""])):
+        raise ValueError(f"{line.name} has {wanted} arguments, here are {len(texts)}")
+    numbers = [0 if _is_vector(line.name, i, text) else _number(line.name, i, text) for i, text in enumerate(texts)]
+    if line.result is None:
+        raise ValueError(f"{line.name} has no result")
+    expected = line.result
+    if line.result == -1:
+        if line.error not in ERRNOS:
+            raise ValueError(f"{line.name} failed with an unknown error {line.error!r}")
+        expected = -ERRNOS[line.error]
+    elif not 0 <= expected < 1 << 63:
+        raise ValueError(f"{line.name} can't return {expected}")
+    return Call(task, line.name, numbers, expected)
+
+
+def _is_vector(name: str, index: int, text: str) -> bool:
+    return name == "mincore" and index == 2 and text.startswith("[")
+
+
+def _number(name: str, index: int, text: str) -> int:
+    if name == "mmap" and index == 4:
+        return descriptor(text).fd
+    return number(text)
+
+
+class MemoryCalls:
+    """Carries out memory calls; `rules` counts those that are left out."""
+
+    def __init__(self, machine: Machine, files: Files, assumed: Assumptions) -> None:
+        self._machine = machine
+        self._files = files
+        self._assumed = assumed
+        self.rules: Counter[str] = Counter()
+
+    def replay(self, call: Call, path: str | None) -> Difference | None:
+        """Carry out a call: how it differs, if it does. `path` is what the log shows of mmap's descriptor."""
+        self._prepare(call, path)
+        if call.rule is not None:
+            self._leave_out(call)
+            return None
+        try:
+            simulated = self._run(call)
+        except MemoryError:
+            self.rules[MACHINE_MEMORY] += 1
+            self._settle(call, None)
+            return None
+        difference = None
+        if simulated != call.expected and not self._explained(call, simulated):
+            difference = Difference(call.expected, simulated)
+        self._settle(call, simulated)
+        return difference
+
+    # Before a call.
+
+    def _prepare(self, call: Call, path: str | None) -> None:
+        """Let the state agree with what the answer tells of what the log doesn't show."""
+        name, numbers = call.name, call.numbers
+        if name == "mmap":
+            self._prepare_mmap(call, path)
+        elif name in _RANGES:
+            start, end = pages_of(numbers[0], numbers[1])
+            if call.expected in _FOUND_MAPPED and start < end <= self._machine.task_pages:
+                self._assumed.mapped(call.task, start, end, numbers[2] if name == "mprotect" else 0)
+            if name == "pkey_mprotect" and numbers[3] != -1 and numbers[3] != (1 << 32) - 1:
+                call.rule = "protection keys"
+            if name in ("mlock", "mlock2"):
+                self._prepare_lock(call, end - start, start, end)
+        elif name == "mremap":
+            self._prepare_mremap(call)
+        elif name == "brk":
+            if not call.task.memory.heap_known:
+                self._assumed.heap(call.task, call.expected)
+            elif call.expected > 0:
+                row = self._machine.kernel.mm[call.task.memory.row]
+                self._assumed.free(call.task, int(row[v.MM_BRK]), (call.expected >> PAGE_SHIFT) + 2)
+        elif name == "mlockall" and numbers[0] & 1:
+            pages = int(self._machine.kernel.mm[call.task.memory.row, v.MM_TOTAL_VM])
+            locked = int(self._machine.kernel.mm[call.task.memory.row, v.MM_LOCKED_VM])
+            self._privileges(call, pages - locked, True)
+        elif name == "mlockall":
+            self._privileges(call, 0, True)
+
+    def _prepare_lock(self, call: Call, pages: int, start: int, end: int) -> None:
+        complete = start < end <= self._machine.task_pages and self._machine.first_gap(call.task.tid, start, end) is None
+        self._privileges(call, pages, complete)
+
+    def _privileges(self, call: Call, pages: int, complete: bool) -> None:
+        self._assumed.privileges(call.task, call.name, pages, True, -call.expected if call.expected < 0 else 0, complete)
+
+    def _prepare_mmap(self, call: Call, path: str | None) -> None:
+        task, (address, length, _, flags, fd, offset) = call.task, call.numbers
+        if call.expected >= 0:
+            start, end = pages_of(call.expected, length)
+            if not flags & MAP_FIXED:
+                self._assumed.free(task, start, end)
+                self._run_pending(task.memory, task, start, end)
+                hint = (address + _PAGE - 1) >> PAGE_SHIFT
+                if hint and hint != start:
+                    self._assumed.taken(task, hint, hint + end - start)
+        elif call.expected == -EEXIST and flags & MAP_FIXED_NOREPLACE:
+            self._assumed.taken(task, *pages_of(address, length))
+        elif call.expected == -EPERM or address < 1 << 16:
+            self._low_address(call)
+        if not flags & MAP_ANONYMOUS:
+            call.numbers[4] = self._descriptor(call, fd, path, offset + length)
+        if flags & MAP_HUGETLB:
+            call.rule = HUGE_PAGES
+        elif call.opening is not None and call.opening.inode.kind in (DEVICE, HUGETLB):
+            call.rule = DEVICES if call.opening.inode.kind == DEVICE else HUGE_PAGES
+        elif flags & MAP_LOCKED or self._machine.kernel.mm[task.memory.row, v.MM_DEF_FLAGS] & v.VM_LOCKED:
+            self._privileges(call, length + _PAGE - 1 >> PAGE_SHIFT, True)
+
+    def _low_address(self, call: Call) -> None:
+        """A fixed mapping at the lowest addresses tells of CAP_SYS_RAWIO."""
+        privileges = call.task.privileges
+        low = call.numbers[3] & MAP_FIXED and call.numbers[0] < 1 << 16
+        if low and not privileges.sure and call.expected in (-EPERM,):
+            privileges.caps &= ~t.CAP_SYS_RAWIO
+            self._machine.kernel.task[call.task.tid, t.T_CAPS] = privileges.caps
+
+    def _descriptor(self, call: Call, fd: int, path: str | None, end: int) -> int:
+        """The descriptor as compiled code takes it; -1 if it is not open."""
+        files = call.task.files
+        if fd < 0 or fd in files.closed or call.expected == -EBADF and fd not in files.open:
+            return -1
+        opening = files.open.get(fd)
+        if opening is None:
+            inode = self._files.at(path if path is not None else f"descriptor {fd} of process {call.task.pid}")
+            opening = self._files.opening(inode, FMODE_READ | FMODE_WRITE, assumed=True)
+            files.put(fd, opening, False)
+        if opening.mode == 0:
+            return -1
+        if opening.assumed and call.expected == -EACCES:
+            opening.mode = FMODE_READ if call.numbers[2] & PROT_WRITE and call.numbers[3] & MAP_SHARED else FMODE_WRITE
+        call.opening = opening
+        if opening.inode.kind == PLAIN_ZERO:
+            call.numbers[3] |= MAP_ANONYMOUS
+        if opening.inode.kind in (DEVICE, HUGETLB):
+            return -1
+        return self._files.kernel_fd(opening, end if 0 <= end < 1 << 50 else 0)
+
+    def _prepare_mremap(self, call: Call) -> None:
+        task, numbers = call.task, call.numbers
+        if len(numbers) < 5:
+            numbers.append(0)
+        address, length, new_length, flags, _ = numbers[:5]
+        start, end = pages_of(address, length)
+        if (call.expected >= 0 or call.expected in (-EAGAIN, -ENOMEM)) and start < self._machine.task_pages:
+            self._assumed.mapped(task, start, min(max(end, start + 1), self._machine.task_pages))
+        if call.expected >= 0:
+            first, last = pages_of(call.expected, new_length)
+            if first == start:
+                self._assumed.free(task, end, last)
+            elif not flags & MREMAP_FIXED:
+                self._assumed.free(task, first, last)
+                self._run_pending(task.memory, task, first, last)
+        if new_length > length and self._machine.flags(task.tid, start) & v.VM_LOCKED:
+            self._privileges(call, (new_length - length + _PAGE - 1) >> PAGE_SHIFT, True)
+
+    # A call.
+
+    def _run(self, call: Call) -> int:
+        name, numbers, tid = call.name, call.numbers, call.task.tid
+        place = 0
+        if call.expected > 0 and (name == "mmap" and not numbers[3] & MAP_FIXED or name == "mremap" and not numbers[3] & MREMAP_FIXED):
+            place = call.expected >> PAGE_SHIFT
+        if name == "mincore":
+            return self._mincore(call)
+        if name == "munmap":
+            done = self._was_pending(call)
+            if done is not None:
+                return done
+        if name == "pkey_mprotect":
+            name, numbers = "mprotect", numbers[:3]
+        return self._machine.call(tid, _NUMBERS[name], numbers[:6], place)
+
+    def _mincore(self, call: Call) -> int:
+        """mincore, and the fault that a bad vector gives (do_mincore's answer first, then the copy)."""
+        address, length, vector = call.numbers[:3]
+        result = self._machine.call(call.task.tid, SYS_MINCORE, [address, length])
+        if vector == 0 or result not in (0, -ENOMEM):
+            return result
+        page = vector >> PAGE_SHIFT
+        if page >= self._machine.task_pages:
+            return -EFAULT
+        if not self._machine.flags(call.task.tid, page) & v.VM_WRITE:
+            known = not call.task.memory.known.missing(page, page + 1)
+            return -EFAULT if known or call.expected == -EFAULT else result
+        return result
+
+    def begin_unmapping(self, task: Task, line_args: str) -> None:
+        """The line of an munmap is cut: it may be carried out when another call needs the place."""
+        texts = split_args(line_args)
+        if len(texts) >= 2:
+            task.memory.pending.append(Pending(task.pid, number(texts[0]), number(texts[1])))
+
+    def _run_pending(self, memory: Memory, task: Task, start: int, end: int) -> None:
+        for pending in memory.pending:
+            first, last = pages_of(pending.start, pending.length)
+            if pending.result is None and first < end and start < last:
+                pending.result = self._machine.call(task.tid, SYS_MUNMAP, [pending.start, pending.length])
+
+    def _was_pending(self, call: Call) -> int | None:
+        for pending in call.task.memory.pending:
+            if pending.pid == call.task.pid:
+                call.task.memory.pending.remove(pending)
+                return pending.result
+        return None
+
+    # After a call.
+
+    def _explained(self, call: Call, simulated: int) -> bool:
+        """Whether a different answer comes from what is left out, or from what the log doesn't tell."""
+        rule = self._outside(call) or of_answer(call.name, call.numbers, call.expected, call.opening, call.task.filtered)
+        if rule is not None:
+            self.rules[rule] += 1
+            return True
+        pages = self._growth(call)
+        if call.expected == -ENOMEM and simulated >= 0:
+            return self._assumed.refused(call.task, pages)
+        if call.name == "brk" and simulated > call.expected:
+            return self._assumed.refused(call.task, pages)
+        if simulated == -ENOMEM and call.expected >= 0 and self._assumed.granted(call.task, pages):
+            try:
+                return self._run(call) == call.expected
+            except MemoryError:
+                return True
+        return False
+
+    def _growth(self, call: Call) -> int:
+        if call.name == "mremap":
+            return max(call.numbers[2] - call.numbers[1], 0) >> PAGE_SHIFT
+        if call.name == "brk":
+            return max((call.numbers[0] >> PAGE_SHIFT) - int(self._machine.kernel.mm[call.task.memory.row, v.MM_BRK]), 1)
+        return call.numbers[1] + _PAGE - 1 >> PAGE_SHIFT if len(call.numbers) > 1 else 0
+
+    def _outside(self, call: Call) -> str | None:
+        """The rule that a mapping which the call touches is left out by."""
+        if call.name in ("mmap", "brk", "mlockall", "munlockall"):
+            return None
+        start, end = pages_of(call.numbers[0], call.numbers[1])
+        return next((rule for rule, part in call.task.memory.outside.items() if part.overlaps(start, end)), None)
+
+    def _leave_out(self, call: Call) -> None:
+        """Count a call under its rule; a mapping that it made is noted, so that later calls find something there."""
+        assert call.rule is not None
+        self.rules[call.rule] += 1
+        if call.name != "mmap" or call.expected < 0:
+            return
+        _, length, prot, flags, _, _ = call.numbers
+        if call.rule == HUGE_PAGES:
+            size = 1 << ((flags >> MAP_HUGE_SHIFT) & 63 or _HUGE_SHIFT)
+            length = -(-length // size) * size
+        self.place(call.task, call.expected, length, prot, call.rule, bool(flags & MAP_SHARED))
+
+    def place(self, task: Task, address: int, length: int, prot: int, rule: str | None, shared: bool) -> None:
+        """Map memory that a call outside of the model made; `rule` is what it is left out by."""
+        start, end = pages_of(address, length)
+        self._machine.map(task.tid, start, end, prot & 7 | VM_MAY | (v.VM_SHARED | v.VM_MAYSHARE if shared else 0))
+        self._note(task.memory, start, end)
+        if rule is not None:
+            task.memory.outside.setdefault(rule, type(task.memory.known)()).add(start, end)
+
+    def unplace(self, task: Task, address: int, pages: int) -> None:
+        """Unmap what `place` mapped."""
+        self._machine.call(task.tid, SYS_MUNMAP, [address, pages << PAGE_SHIFT])
+        self._note(task.memory, address >> PAGE_SHIFT, (address >> PAGE_SHIFT) + pages)
+
+    def _note(self, memory: Memory, start: int, end: int) -> None:
+        """The log has told what is at [start, end)."""
+        end = min(end, self._machine.task_pages)
+        memory.known.add(start, end)
+        memory.assumed.remove(start, end)
+        for part in memory.outside.values():
+            part.remove(start, end)
+
+    def _settle(self, call: Call, simulated: int | None) -> None:
+        """Let the state be as the log says, whatever the simulator answered."""
+        name, numbers, expected = call.name, call.numbers, call.expected
+        if name == "mmap":
+            self._settle_mmap(call, simulated)
+        elif name == "munmap":
+            if expected == 0:
+                self._note(call.task.memory, *pages_of(numbers[0], numbers[1]))
+        elif name == "mremap":
+            self._settle_mremap(call, simulated)
+        elif name == "brk":
+            self._settle_brk(call, simulated)
+
+    def _settle_mmap(self, call: Call, simulated: int | None) -> None:
+        task, (_, length, prot, flags, _, _) = call.task, call.numbers
+        if simulated is not None and simulated >= 0 and simulated != call.expected:
+            self._machine.call(task.tid, SYS_MUNMAP, [simulated, length])
+        if call.expected < 0:
+            return
+        start, end = pages_of(call.expected, length)
+        if simulated != call.expected and simulated is not None:
+            self._machine.map(task.tid, start, end, prot & 7 | VM_MAY | (v.VM_SHARED | v.VM_MAYSHARE if flags & MAP_TYPE != 2 else 0))
+        self._note(task.memory, start, end)
+        self._assumed.charged(end - start)
+
+    def _settle_mremap(self, call: Call, simulated: int | None) -> None:
+        task, (address, length, new_length, flags, _) = call.task, call.numbers[:5]
+        if call.expected < 0:
+            return
+        start, end = pages_of(address, length)
+        first, last = pages_of(call.expected, new_length)
+        rule = self._outside(call)
+        if simulated is not None and simulated != call.expected:
+            if simulated >= 0:
+                self._machine.call(task.tid, SYS_MUNMAP, [simulated, new_length])
+            if first != start:
+                self._machine.call(task.tid, SYS_MUNMAP, [address, length])
+            self._machine.map(task.tid, first, last, v.VM_READ | v.VM_WRITE | VM_MAY)
+        if first != start and not flags & MREMAP_DONTUNMAP:
+            self._note(task.memory, start, end)
+        self._note(task.memory, first, last)
+        if rule is not None:
+            task.memory.outside[rule].add(first, last)
+
+    def _settle_brk(self, call: Call, simulated: int | None) -> None:
+        task = call.task
+        row = self._machine.kernel.mm[task.memory.row]
+        wanted = -(-call.expected >> PAGE_SHIFT)
+        if simulated is not None and simulated != call.expected and wanted <= self._machine.task_pages:
+            now = int(row[v.MM_BRK])
+            if wanted < now:
+                self._machine.call(task.tid, SYS_MUNMAP, [wanted << PAGE_SHIFT, (now - wanted) << PAGE_SHIFT])
+            elif now > 0:
+                self._machine.map(task.tid, now, wanted, v.VM_READ | v.VM_WRITE | VM_MAY)
+            row[v.MM_BRK] = wanted
+            row[v.MM_BRK_SHORT] = -call.expected & (_PAGE - 1)
+        if task.memory.from_exec:
+            start = int(row[v.MM_START_BRK])
+            self._note(task.memory, start, max(wanted, start))
+

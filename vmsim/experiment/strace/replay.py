@@ -1,0 +1,244 @@
+"""Replaying a log: every line goes to the process that it is of, every memory call to the simulator."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmsim.arch.rules import VERSIONS
+from vmsim.errors import VmsimError
+from vmsim.experiment.strace import names as n
+from vmsim.experiment.strace.assumed import Assumptions
+from vmsim.experiment.strace.bookkeeping import Bookkeeping, tells
+from vmsim.experiment.strace.calls import ARGUMENTS, Difference, MemoryCalls, read_call
+from vmsim.experiment.strace.files import Files
+from vmsim.experiment.strace.left_out import UNCOMPARED
+from vmsim.experiment.strace.machine import FRAMES, Machine
+from vmsim.experiment.strace.process import STEPS_SHOWN, Processes, Task
+from vmsim.workload.strace.line import BEGUN, EXIT, SIGNAL, Line
+from vmsim.workload.strace.log import Entry, Log
+from vmsim.workload.strace.values import descriptor, fields, split_args
+from vmsim.workload.trace.format import TraceError
+from vmsim.workload.trace.stream import ByteStream
+
+NEWEST = VERSIONS[-1]
+_CLONES = frozenset({"clone", "clone2", "clone3", "fork", "vfork"})
+_EXECS = frozenset({"execve", "execveat"})
+_RELEASE = re.compile(rb'(?:release="|Tested kernel: |Linux version )(\d+\.\d+[0-9A-Za-z.+_-]*)')
+_SEARCHED = 1 << 22
+_RESTARTS = "ERESTART"
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A call that the simulator answers differently; `steps`: the process's memory calls up to it."""
+
+    path: str
+    line: int
+    pid: int
+    before: int
+    steps: list[Entry]
+    difference: Difference
+    first: bool  # of its process
+
+
+@dataclass
+class Tally:
+    """What the replay of a log found."""
+
+    path: str
+    kernel: str = NEWEST
+    why: str = ""
+    sequences: int = 0
+    steps: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+    assumed: Counter[str] = field(default_factory=Counter)
+    divergences: list[Divergence] = field(default_factory=list)
+
+
+def nearest_version(release: str) -> tuple[str, bool]:
+    """The modelled version that comes nearest to a kernel's release, and whether it is that one itself. Raises VmsimError."""
+    found = re.match(r"(\d{1,4})\.(\d{1,6})", release)
+    if found is None:
+        raise VmsimError(f"not a kernel version: {release[:40]!r} (known: {', '.join(VERSIONS)})")
+    wanted = int(found[1]), int(found[2])
+    # Where answers changed: mlock2 in 4.4; most of the rules of 6.1 by 5.0; those of 6.18 by 6.12.
+    version = "4.3" if wanted < (4, 4) else "4.4" if wanted < (4, 12) else "6.1" if wanted < (6, 12) else "6.18"
+    return version, version == f"{wanted[0]}.{wanted[1]}"
+
+
+class Replayer:
+    """Replays one log."""
+
+    def __init__(self, log: Log, version: str, switched: Mapping[str, bool] | None = None, frames: int = FRAMES) -> None:
+        self._log = log
+        self.machine = Machine(version, switched, frames)
+        self._processes = Processes(self.machine)
+        self._files = Files(self.machine)
+        self._assumed = Assumptions(self.machine)
+        self._calls = MemoryCalls(self.machine, self._files, self._assumed)
+        self._book = Bookkeeping(self.machine, self._processes, self._files, self._calls)
+        self._cloning: dict[int, str] = {}  # arguments of calls that have begun a child, by the parent
+        self._early: set[int] = set()  # children that the log shows before the call that makes them returns
+        self._unseen: dict[int, int] = {}  # children that have done nothing yet, and their place in the order
+        self.tally = Tally(log.path)
+
+    def run(self) -> Tally:
+        """Replay the whole log. Raises VmsimError, with file and line, for what can't be read."""
+        number = 0
+        try:
+            for number, line in self._log:
+                self._line(number, line)
+        except TraceError:
+            raise
+        except (ValueError, VmsimError) as error:
+            raise TraceError(self._log.path, str(error), "line", number) from None
+        tally = self.tally
+        tally.sequences, tally.rules, tally.assumed = self._processes.groups, self._calls.rules, self._assumed.made
+        return tally
+
+    def _line(self, number: int, line: Line) -> None:
+        if line.kind == EXIT:
+            self._exit(line)
+            return
+        task = self._processes.alive.get(line.pid)
+        if task is None:
+            task = self._appears(line.pid)
+        elif line.pid in self._unseen:
+            del self._unseen[line.pid]
+        if line.kind == SIGNAL:
+            return
+        name = line.name
+        if line.kind == BEGUN:
+            if name in _CLONES:
+                self._cloning[line.pid] = line.args
+            elif name == "munmap":
+                self._calls.begin_unmapping(task, line.args)
+        elif name in ARGUMENTS:
+            self._memory_call(task, Entry(number, line))
+        elif name in _CLONES:
+            self._cloned(task, line)
+        elif name in _EXECS:
+            if line.result == 0:
+                self._exec(task)
+        elif name in UNCOMPARED:
+            self._calls.rules[UNCOMPARED[name]] += 1
+        else:
+            self.tally.skipped[name] += 1
+            if tells(name):
+                self._book.note(task, line)
+
+    def _memory_call(self, task: Task, entry: Entry) -> None:
+        line = entry.line
+        if line.result is None or line.error.startswith(_RESTARTS):
+            self._calls.rules["interrupted"] += 1
+            return
+        if "(INJECTED)" in line.note:
+            self._calls.rules["injected"] += 1
+            return
+        call = read_call(task, entry)
+        path = None
+        if line.name == "mmap" and "<" in line.args:
+            path = descriptor(split_args(line.args)[4]).path
+        task.memory.steps.append(entry)
+        task.memory.calls += 1
+        difference = self._calls.replay(call, path)
+        if call.rule is None:
+            self.tally.steps += 1
+        if difference is not None:
+            memory, group = task.memory, task.group
+            before = max(memory.calls - len(memory.steps), 0)
+            steps = list(memory.steps) if not group.diverged else [entry]
+            self.tally.divergences.append(
+                Divergence(self._log.path, entry.number, task.pid, before, steps, difference, not group.diverged)
+            )
+            group.diverged = True
+
+    # Processes.
+
+    def _appears(self, pid: int) -> Task:
+        """A process does something for the first time: the child of a call that hasn't returned, or one that the log begins with."""
+        if self._cloning:
+            parents = [parent for parent in self._cloning if parent in self._processes.alive]
+            wanted = parents[0] if len(parents) == 1 else self._log.parent_of(pid, _CLONES)
+            if wanted not in parents and parents:
+                wanted = parents[-1]
+            if wanted is not None and wanted in self._processes.alive:
+                self._early.add(pid)
+                return self._fork(self._processes.alive[wanted], pid, self._cloning[wanted])
+        if self._unseen and pid:  # the call gave its number in another PID namespace
+            other = next(reversed(self._unseen))
+            del self._unseen[other]
+            task = self._processes.alive.pop(other)
+            task.pid = pid
+            self._processes.alive[pid] = task
+            return task
+        return self._processes.start(pid)
+
+    def _cloned(self, task: Task, line: Line) -> None:
+        begun = self._cloning.pop(line.pid, None)
+        if line.result is None or line.result <= 0:
+            return
+        if line.result in self._early:
+            self._early.discard(line.result)
+            return
+        if begun is not None and self._early and not self._processes.alive.get(line.result):
+            self._early.clear()
+        self._fork(task, line.result, line.args)
+        self._unseen[line.result] = 1
+
+    def _fork(self, parent: Task, pid: int, args: str) -> Task:
+        flags = 0
+        for text in split_args(args):
+            found = fields(text).get("flags") if text.startswith("{") else text[6:] if text.startswith("flags=") else None
+            if found is not None:
+                flags = n.number(found)
+        return self._processes.fork(
+            parent, pid, bool(flags & n.CLONE_VM), bool(flags & n.CLONE_THREAD), bool(flags & n.CLONE_FILES)
+        )
+
+    def _exec(self, task: Task) -> None:
+        self._processes.exec(task)
+        privileges = task.privileges
+        if privileges.euid == 0 and not privileges.sure and not privileges.caps:
+            privileges.decided = False
+
+    def _exit(self, line: Line) -> None:
+        self._cloning.pop(line.pid, None)
+        self._unseen.pop(line.pid, None)
+        if line.name == "superseded" and line.result is not None:
+            self._processes.superseded(line.pid, line.result)
+        else:
+            self._processes.end(line.pid)
+
+
+def replay_log(
+    path: str | Path, kernel: str | None = None, switched: Mapping[str, bool] | None = None, frames: int = FRAMES
+) -> Tally:
+    """Replay a log, plain or compressed; `kernel` names the version instead of the log. Raises VmsimError for what isn't one."""
+    collects = gc.isenabled()
+    gc.disable()  # looking for cycles among the steps that are kept takes longer than replaying them
+    try:
+        with ByteStream(path) as stream:
+            beginning, _ = stream.peek(_SEARCHED)
+            if not beginning.strip():
+                stream.read(1)
+                raise TraceError(stream.path, "the file is empty", "line", 1)
+            shown = _RELEASE.search(beginning)
+            release = kernel or (shown[1].decode("ascii") if shown else NEWEST)
+            version, exact = nearest_version(release)
+            replayer = Replayer(Log(stream), version, switched, frames)
+            tally = replayer.run()
+    finally:
+        if collects:
+            gc.enable()
+    tally.kernel = release if exact else f"{release}, replayed by the rules of {version}"
+    tally.why = "as given" if kernel else "as the log says" if shown else "as nothing in the log says which"
+    return tally
+
+
