@@ -11,9 +11,9 @@ from vmsim.mm.vma import find_vma
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FILE_COLUMNS
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NR_TASKS
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_NR_TASKS
 from vmsim.struct.tasks import EXIT_DONE, NR_RLIMITS, T_CAPS, T_MM, T_PARENT, T_STATE, T_TGID, TASK_COLUMNS, TASK_RUNNABLE
-from vmsim.struct.vmas import MM_COLUMNS, MM_MMAP_BASE, MM_TASK_SIZE, MM_USERS, V_END, V_FLAGS, V_NEXT, V_START
+from vmsim.struct.vmas import MM_BRK, MM_BRK_SHORT, MM_COLUMNS, MM_MMAP_BASE, MM_START_BRK, MM_TASK_SIZE, MM_USERS, V_END, V_FLAGS, V_NEXT, V_START
 
 STEP_FIRST_TASK = -8
 STEP_COPY = -8  # a child with a copy of the memory: its tid, the row of its address space
@@ -24,6 +24,7 @@ STEP_GAP = -12  # the first page of [first, end) that is not mapped, -1 if all a
 STEP_FLAGS = -13  # the VM_* flags of a page's VMA, 0 if it is not mapped
 STEP_RESIZE = -14  # the page cache of a file grows: file, first slot, slots
 STEP_FORGET = -15  # a file
+STEP_HEAP = -16  # where the heap begins (-1: as before) and ends, in bytes
 
 
 @compiled
@@ -123,6 +124,17 @@ def _forget(k, file):
 
 
 @compiled
+def _heap(k, mm, start, address):
+    row = k.mm[mm]
+    shift = k.geo[G_PAGE_SHIFT]
+    if start >= 0:
+        row[MM_START_BRK] = (start + (1 << shift) - 1) >> shift
+    row[MM_BRK] = (address + (1 << shift) - 1) >> shift
+    row[MM_BRK_SHORT] = (row[MM_BRK] << shift) - address
+    return 0
+
+
+@compiled
 def task_step(k, tid, step, a0, a1, a2):
     """Carry out one of the steps above; its result."""
     if step == STEP_COPY:
@@ -140,4 +152,6 @@ def task_step(k, tid, step, a0, a1, a2):
         return _flags(k, k.task[tid, T_MM], a0)
     if step == STEP_RESIZE:
         return _resize(k, a0, a1, a2)
+    if step == STEP_HEAP:
+        return _heap(k, k.task[tid, T_MM], a0, a1)
     return _forget(k, a0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
+from vmsim.experiment.strace.machine import ALL_CAPS, PAGE_SHIFT, VM_MAY, Machine
 from vmsim.experiment.strace.process import Task
 from vmsim.spec.flags import PROT_GROWSDOWN
 from vmsim.struct import kernel as kn
@@ -69,10 +69,9 @@ class Assumptions:
 
     def heap(self, task: Task, result: int) -> None:
         """The first break of a program."""
-        row = self._machine.kernel.mm[task.memory.row]
-        row[v.MM_BRK] = -(-result >> PAGE_SHIFT)
-        row[v.MM_BRK_SHORT] = -result & 4095
-        row[v.MM_START_BRK] = row[v.MM_BRK] if task.memory.from_exec else 1
+        # A heap whose beginning the log doesn't show may shrink to anywhere.
+        task.memory.heap_start = -(-result >> PAGE_SHIFT) if task.memory.from_exec else 1
+        self._machine.heap(task.tid, task.memory.heap_start << PAGE_SHIFT, result)
         task.memory.heap_known = True
         self.made[HEAP] += 1
 
@@ -94,13 +93,37 @@ class Assumptions:
         if error == 0:
             if over and known:
                 self._decide(task, True)
-        elif error == EPERM or (complete and error in (ENOMEM, EAGAIN)):
-            if not over and error != EPERM and not known:
-                row[2 * t.RLIMIT_MEMLOCK] = min(max((locked + pages - 1) << PAGE_SHIFT, 1), 1 << 62)
-                self.made["lower limits of locked memory than usual, by the calls that failed"] += 1
-            if error == EPERM and not known:
+        elif error == EPERM:
+            if not known:
                 row[2 * t.RLIMIT_MEMLOCK] = 0
             self._decide(task, False)
+        elif complete and over and error in (ENOMEM, EAGAIN):
+            self._decide(task, False)
+
+    def lower_limit(self, task: Task, pages: int) -> bool:
+        """Whether a lock that fails in the log alone can have met a limit; then it is so low from now on."""
+        privileges = task.privileges
+        if privileges.sure or privileges.decided or t.RLIMIT_MEMLOCK in task.group.known_limits or pages <= 0:
+            return False
+        locked = int(self._machine.kernel.mm[task.memory.row, v.MM_LOCKED_VM])
+        self._machine.kernel.rlim[task.group.tid, 2 * t.RLIMIT_MEMLOCK] = min(max((locked + pages - 1) << PAGE_SHIFT, 1), 1 << 62)
+        self.made["lower limits of locked memory than usual, by the calls that failed"] += 1
+        self._decide(task, False)
+        privileges.weak = True
+        return True
+
+    def no_limit(self, task: Task) -> bool:
+        """Whether a lock that fails here alone met a limit that was assumed without need; then it is not so low."""
+        privileges = task.privileges
+        if not privileges.weak:
+            return False
+        privileges.weak = privileges.decided = False
+        privileges.caps = ALL_CAPS
+        row = self._machine.kernel.rlim[task.group.tid]
+        row[2 * t.RLIMIT_MEMLOCK] = row[2 * t.RLIMIT_MEMLOCK + 1]
+        self._machine.kernel.task[task.tid, t.T_CAPS] = privileges.caps
+        self.made["such limits that turned out not to be there"] += 1
+        return True
 
     def _decide(self, task: Task, privileged: bool) -> None:
         privileges = task.privileges

@@ -12,12 +12,12 @@ from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
 from vmsim.experiment.strace.names import ERRNOS, MAP_HUGE_SHIFT, number
 from vmsim.experiment.strace.process import Memory, Pending, Task
 from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
-from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_LOCKED, MAP_SHARED, MAP_TYPE
-from vmsim.spec.flags import MREMAP_DONTUNMAP, MREMAP_FIXED, PROT_WRITE
+from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED
+from vmsim.spec.flags import MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, PROT_WRITE
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENOMEM, EPERM
-from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNMAP, SYSCALL_NAMES
+from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNLOCK, SYS_MUNMAP, SYSCALL_NAMES
 from vmsim.workload.strace.log import Entry
 from vmsim.workload.strace.values import descriptor, split_args
 
@@ -30,6 +30,8 @@ ARGUMENTS = {
     "mlock2": 3, "munlock": 2, "mlockall": 1, "munlockall": 0,
 }  # fmt: skip
 _RANGES = frozenset({"mprotect", "pkey_mprotect", "madvise", "mincore", "msync", "mlock", "mlock2", "munlock"})
+_LOCKS = frozenset({"mlock", "mlock2", "mlockall", "mmap", "mremap"})
+_LIMITED = frozenset({-ENOMEM, -EAGAIN, -EPERM})
 _FOUND_MAPPED = frozenset({0, -EACCES, -EBUSY, -EAGAIN})
 
 
@@ -136,8 +138,7 @@ class MemoryCalls:
             if not call.task.memory.heap_known:
                 self._assumed.heap(call.task, call.expected)
             elif call.expected > 0:
-                row = self._machine.kernel.mm[call.task.memory.row]
-                self._assumed.free(call.task, int(row[v.MM_BRK]), (call.expected >> PAGE_SHIFT) + 2)
+                self._assumed.free(call.task, self._machine.heap_end(call.task.tid), (call.expected >> PAGE_SHIFT) + 2)
         elif name == "mlockall" and numbers[0] & 1:
             pages = int(self._machine.kernel.mm[call.task.memory.row, v.MM_TOTAL_VM])
             locked = int(self._machine.kernel.mm[call.task.memory.row, v.MM_LOCKED_VM])
@@ -281,22 +282,33 @@ class MemoryCalls:
             self.rules[rule] += 1
             return True
         pages = self._growth(call)
+        if simulated >= 0 and self._could_lock(call) and self._assumed.lower_limit(call.task, pages):
+            return True
         if call.expected == -ENOMEM and simulated >= 0:
             return self._assumed.refused(call.task, pages)
         if call.name == "brk" and simulated > call.expected:
             return self._assumed.refused(call.task, pages)
-        if simulated == -ENOMEM and call.expected >= 0 and self._assumed.granted(call.task, pages):
-            try:
-                return self._run(call) == call.expected
-            except MemoryError:
-                return True
+        if call.expected >= 0 and simulated in _LIMITED:
+            locks = call.name in _LOCKS and self._assumed.no_limit(call.task)
+            if locks or (simulated == -ENOMEM and self._assumed.granted(call.task, pages)):
+                try:
+                    return self._run(call) == call.expected
+                except MemoryError:
+                    return True
         return False
+
+    def _could_lock(self, call: Call) -> bool:
+        """Whether a call failed in the log as one that meets the limit of locked memory; what it locked here is unlocked again."""
+        if call.name in ("mlock", "mlock2") and call.expected == -ENOMEM:
+            self._machine.call(call.task.tid, SYS_MUNLOCK, call.numbers[:2])
+            return True
+        return call.expected == -EAGAIN and call.name in ("mmap", "mremap")
 
     def _growth(self, call: Call) -> int:
         if call.name == "mremap":
             return max(call.numbers[2] - call.numbers[1], 0) >> PAGE_SHIFT
         if call.name == "brk":
-            return max((call.numbers[0] >> PAGE_SHIFT) - int(self._machine.kernel.mm[call.task.memory.row, v.MM_BRK]), 1)
+            return max((call.numbers[0] >> PAGE_SHIFT) - (call.expected >> PAGE_SHIFT), 1)
         return call.numbers[1] + _PAGE - 1 >> PAGE_SHIFT if len(call.numbers) > 1 else 0
 
     def _outside(self, call: Call) -> str | None:
@@ -321,7 +333,8 @@ class MemoryCalls:
     def place(self, task: Task, address: int, length: int, prot: int, rule: str | None, shared: bool) -> None:
         """Map memory that a call outside of the model made; `rule` is what it is left out by."""
         start, end = pages_of(address, length)
-        self._machine.map(task.tid, start, end, prot & 7 | VM_MAY | (v.VM_SHARED | v.VM_MAYSHARE if shared else 0))
+        may = VM_MAY if prot & PROT_WRITE or not shared else VM_MAY & ~v.VM_MAYWRITE
+        self._machine.map(task.tid, start, end, prot & 7 | may | (v.VM_SHARED | v.VM_MAYSHARE if shared else 0))
         self._note(task.memory, start, end)
         if rule is not None:
             task.memory.outside.setdefault(rule, type(task.memory.known)()).add(start, end)
@@ -362,7 +375,8 @@ class MemoryCalls:
         if simulated != call.expected and simulated is not None:
             self._machine.map(task.tid, start, end, prot & 7 | VM_MAY | (v.VM_SHARED | v.VM_MAYSHARE if flags & MAP_TYPE != 2 else 0))
         self._note(task.memory, start, end)
-        self._assumed.charged(end - start)
+        if prot & PROT_WRITE and flags & MAP_TYPE == MAP_PRIVATE and not flags & MAP_NORESERVE:
+            self._assumed.charged(end - start)
 
     def _settle_mremap(self, call: Call, simulated: int | None) -> None:
         task, (address, length, new_length, flags, _) = call.task, call.numbers[:5]
@@ -385,17 +399,13 @@ class MemoryCalls:
 
     def _settle_brk(self, call: Call, simulated: int | None) -> None:
         task = call.task
-        row = self._machine.kernel.mm[task.memory.row]
         wanted = -(-call.expected >> PAGE_SHIFT)
         if simulated is not None and simulated != call.expected and wanted <= self._machine.task_pages:
-            now = int(row[v.MM_BRK])
+            now = self._machine.heap_end(task.tid)
             if wanted < now:
                 self._machine.call(task.tid, SYS_MUNMAP, [wanted << PAGE_SHIFT, (now - wanted) << PAGE_SHIFT])
             elif now > 0:
                 self._machine.map(task.tid, now, wanted, v.VM_READ | v.VM_WRITE | VM_MAY)
-            row[v.MM_BRK] = wanted
-            row[v.MM_BRK_SHORT] = -call.expected & (_PAGE - 1)
+            self._machine.heap(task.tid, -1, call.expected)
         if task.memory.from_exec:
-            start = int(row[v.MM_START_BRK])
-            self._note(task.memory, start, max(wanted, start))
-
+            self._note(task.memory, task.memory.heap_start, wanted)

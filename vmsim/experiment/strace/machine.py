@@ -14,6 +14,7 @@ from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
+from vmsim.struct.syscalls import SYS_BRK
 from vmsim.workload import replay as r
 from vmsim.workload import replay_tasks as rt
 from vmsim.workload.replay import replay_step
@@ -90,7 +91,15 @@ class Machine:
     def map(self, tid: int, start: int, end: int, flags: int) -> None:
         """Map memory, whatever was there before; what can't be mapped stays free."""
         if 0 <= start < end <= self.task_pages:
-            self.step(tid, r.STEP_MAP, start, end - start, flags, 0, start)
+            self.step(tid, r.STEP_MAP, start, end - start, flags, 0, 0 if flags & v.VM_SHARED else start)
+
+    def heap(self, tid: int, start: int, address: int) -> None:
+        """Let a task's heap begin at `start` and end at `address`, in bytes."""
+        self.step(tid, rt.STEP_HEAP, start, address)
+
+    def heap_end(self, tid: int) -> int:
+        """The page after the heap."""
+        return -(-self.call(tid, SYS_BRK, [0]) >> PAGE_SHIFT)
 
     def new_tid(self) -> int:
         """A row for a task. Raises VmsimError if a log has too many at once."""

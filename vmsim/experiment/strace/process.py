@@ -26,11 +26,11 @@ class Memory:
     outside: dict[str, Intervals] = field(default_factory=dict)  # mappings that a rule leaves out, by the rule
     segments: dict[int, int] = field(default_factory=dict)  # SysV shared memory: address, pages
     heap_known: bool = False
+    heap_start: int = 0  # page
     from_exec: bool = False
     steps: deque[Entry] = field(default_factory=lambda: deque(maxlen=STEPS_SHOWN + 1))
     calls: int = 0
     pending: list[Pending] = field(default_factory=list)
-    started: bool = True  # the log has seen its first call
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Privileges:
     caps: int = ALL_CAPS
     sure: bool = False
     decided: bool = False
+    weak: bool = False  # ... by an answer that may have another reason
     euid: int | None = None
     saved_caps: int | None = None  # what the saved user id gives back
 
@@ -129,6 +130,7 @@ class Processes:
                 return self.start(pid)
             memory = Memory(row, 1, old.known.copy(), old.assumed.copy(), {rule: part.copy() for rule, part in old.outside.items()})
             memory.segments, memory.heap_known, memory.from_exec = old.segments.copy(), old.heap_known, old.from_exec
+            memory.heap_start = old.heap_start
             memory.steps.extend(old.steps)
             memory.calls = old.calls
         group = parent.group if is_thread else Group(tid, 1, parent.group.known_limits.copy())

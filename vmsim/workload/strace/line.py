@@ -18,15 +18,16 @@ _PREFIX = re.compile(
     r"(?: *(?:\d\d:\d\d:\d\d(?:\.\d+)?|\d+\.\d+)(?: +\(\+ +\d+(?:\.\d+)?\))? +)?"
     r"(?: *\[ *[0-9a-f?]{1,16}\] +){0,2} *"
 )
-_CALL = re.compile(r"(?P<name>[a-z_][a-z0-9_]*)\((?P<args>.*)\) *= (?P<result>-?\d+|0x[0-9a-f]+|\?)(?P<rest>(?:[ <(].*)?)", re.DOTALL)
+_CALL = re.compile(r"(?P<name>[a-z_][a-z0-9_]*)\((?P<args>.*)\) *= (?P<result>0x[0-9a-f]+|-?\d+|\?)(?P<rest>(?:[ <(].*)?)", re.DOTALL)
 _BEGUN = re.compile(r"(?P<name>[a-z_][a-z0-9_]*)\((?P<args>.*?),? *(?:<unfinished \.\.\.>|<detached \.\.\.>)", re.DOTALL)
 _RESUMED = re.compile(
-    r"<\.\.\. (?P<name>[a-z_][a-z0-9_]*) resumed>,? ?(?P<args>.*)\) *= (?P<result>-?\d+|0x[0-9a-f]+|\?)(?P<rest>(?:[ <(].*)?)", re.DOTALL
+    r"<\.\.\. (?P<name>[a-z_][a-z0-9_]*) resumed>,? ?(?P<args>.*)\) *= (?P<result>0x[0-9a-f]+|-?\d+|\?)(?P<rest>(?:[ <(].*)?)", re.DOTALL
 )
 _CUT_AGAIN = re.compile(r"<\.\.\. (?P<name>[a-z_][a-z0-9_]*) resumed>.*<unfinished \.\.\.>", re.DOTALL)
 _SIGNAL = re.compile(r"--- (?P<name>[A-Z0-9_]+|stopped by [A-Z0-9_]+) ?.*---", re.DOTALL)
 _EXIT = re.compile(r"\+\+\+ (?P<what>exited with \d+|killed by \S+(?: \(core dumped\))?|superseded by execve in pid (?P<by>\d+)) ?\+\+\+")
 _REMARK = re.compile(r"$|strace: | > |  ?> .*|\+\+\+ .* \+\+\+$|% time +seconds|[ -]*-+ -|[ 0-9.]+ +[0-9.]+ +[0-9]+ .*|Process \d+ (?:at|de)tached")
+_OCTAL = re.compile(r"-?0[0-7]+$")  # as umask returns
 _ERROR = re.compile(r" (E[A-Z0-9]+|ERESTART[A-Z_]+)\b")
 
 
@@ -77,7 +78,7 @@ def _event(pid: int, rest: str, text: str) -> Line:
 
 def _whole(kind: int, pid: int, found: re.Match[str]) -> Line:
     shown = found["result"]
-    result = None if shown == "?" else int(shown, 0)
+    result = None if shown == "?" else int(shown, 8 if _OCTAL.match(shown) else 0)
     rest = found["rest"]
     error = ""
     if rest and (result == -1 or result is None):

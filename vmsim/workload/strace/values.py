@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-_COMMENT = re.compile(r" ?/\*.*?\*/", re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|/\*.*?\*/|<(?:->|[^<>]|<[^<>]*>)*>|<<|[\[\](){}<,]|[^"/\[\](){}<,]+|/', re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:0x[0-9a-fA-F]+|\d+)")
 _DESCRIPTOR = re.compile(r"(-?\d+)(?:<(?P<path>.*)>(?P<deleted>\(deleted\))?)?", re.DOTALL)
@@ -47,7 +46,12 @@ def split_args(text: str) -> list[str]:
 
 def without_comments(text: str) -> str:
     """An argument as -X verbose prints it, without the names that stand beside the numbers."""
-    return _COMMENT.sub("", text).strip() if "/*" in text else text.strip()
+    if "/*" not in text:
+        return text.strip()
+    while (inner := text.rfind("/*")) >= 0:  # a value without a name has a comment of its own inside the comment
+        end = text.find("*/", inner)
+        text = text[:inner].rstrip(" ") + (text[end + 2 :] if end >= 0 else "")
+    return text.strip()
 
 
 class Numbers:
