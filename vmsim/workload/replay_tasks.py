@@ -13,7 +13,19 @@ from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FILE_COLUMNS
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_NR_TASKS
 from vmsim.struct.tasks import EXIT_DONE, NR_RLIMITS, T_CAPS, T_MM, T_PARENT, T_STATE, T_TGID, TASK_COLUMNS, TASK_RUNNABLE
-from vmsim.struct.vmas import MM_BRK, MM_BRK_SHORT, MM_COLUMNS, MM_MMAP_BASE, MM_START_BRK, MM_TASK_SIZE, MM_USERS, V_END, V_FLAGS, V_NEXT, V_START
+from vmsim.struct.vmas import (
+    MM_BRK,
+    MM_BRK_SHORT,
+    MM_COLUMNS,
+    MM_MMAP_BASE,
+    MM_START_BRK,
+    MM_TASK_SIZE,
+    MM_USERS,
+    V_END,
+    V_FLAGS,
+    V_NEXT,
+    V_START,
+)
 
 STEP_FIRST_TASK = -8
 STEP_COPY = -8  # a child with a copy of the memory: its tid, the row of its address space

@@ -12,8 +12,20 @@ from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
 from vmsim.experiment.strace.names import ERRNOS, MAP_HUGE_SHIFT, number
 from vmsim.experiment.strace.process import Memory, Pending, Task
 from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
-from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED
-from vmsim.spec.flags import MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, PROT_WRITE
+from vmsim.spec.flags import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_TYPE,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    PROT_WRITE,
+)
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENOMEM, EPERM
@@ -346,11 +358,7 @@ class MemoryCalls:
 
     def _note(self, memory: Memory, start: int, end: int) -> None:
         """The log has told what is at [start, end)."""
-        end = min(end, self._machine.task_pages)
-        memory.known.add(start, end)
-        memory.assumed.remove(start, end)
-        for part in memory.outside.values():
-            part.remove(start, end)
+        memory.told(start, min(end, self._machine.task_pages))
 
     def _settle(self, call: Call, simulated: int | None) -> None:
         """Let the state be as the log says, whatever the simulator answered."""

@@ -11,8 +11,10 @@ from vmsim.struct.files import FILE_TMPFS, FILE_WITHOUT_MMAP
 FILE, PLAIN_ZERO, OTHER, DEVICE, HUGETLB = range(5)
 """Kinds: a file; /dev/zero; what can't be mapped; a device or another thing with rules of its own; a file of huge pages."""
 _SHARED_MEMORY = ("/dev/shm/", "/dev/mqueue/")
-_UNMAPPABLE = ("pipe:", "socket:", "TCP", "UDP", "UNIX", "NETLINK", "anon_inode:[event", "anon_inode:[signalfd", "anon_inode:[timerfd",
-               "anon_inode:[pidfd", "anon_inode:inotify", "anon_inode:[fanotify", "anon_inode:[userfaultfd", "pidfd:", "/proc/", "/sys/")  # fmt: skip
+_UNMAPPABLE = (
+    "pipe:", "socket:", "TCP", "UDP", "UNIX", "NETLINK", "anon_inode:[event", "anon_inode:[signalfd", "anon_inode:[timerfd",
+    "anon_inode:[pidfd", "anon_inode:inotify", "anon_inode:[fanotify", "anon_inode:[userfaultfd", "pidfd:", "/proc/", "/sys/",
+)  # fmt: skip
 
 
 @dataclass

@@ -5,8 +5,17 @@ from __future__ import annotations
 import errno
 
 from vmsim.experiment.strace.files import Opening
-from vmsim.spec.flags import MADV_COLLAPSE, MADV_HUGEPAGE, MADV_HWPOISON, MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_REMOVE
-from vmsim.spec.flags import MADV_SOFT_OFFLINE, MADV_UNMERGEABLE, PROT_EXEC
+from vmsim.spec.flags import (
+    MADV_COLLAPSE,
+    MADV_HUGEPAGE,
+    MADV_HWPOISON,
+    MADV_MERGEABLE,
+    MADV_NOHUGEPAGE,
+    MADV_REMOVE,
+    MADV_SOFT_OFFLINE,
+    MADV_UNMERGEABLE,
+    PROT_EXEC,
+)
 
 HUGE_PAGES = "hugetlbfs"
 DEVICES = "device mappings"

@@ -13,6 +13,7 @@ from vmsim.workload import replay_tasks as rt
 from vmsim.workload.strace.log import Entry
 
 STEPS_SHOWN = 12
+_IN_DOUBT = 64  # calls of the parent's threads after a fork that may have taken effect before it
 
 
 @dataclass
@@ -31,6 +32,26 @@ class Memory:
     steps: deque[Entry] = field(default_factory=lambda: deque(maxlen=STEPS_SHOWN + 1))
     calls: int = 0
     pending: list[Pending] = field(default_factory=list)
+    own: Intervals = field(default_factory=Intervals)  # what it has told of itself since it was copied
+    young: list[tuple[Memory, int]] = field(default_factory=list)  # copies made while other threads may have had calls in progress
+
+    def told(self, start: int, end: int) -> None:
+        """The log has told what is at [start, end)."""
+        self.known.add(start, end)
+        self.own.add(start, end)
+        self.assumed.remove(start, end)
+        for part in self.outside.values():
+            part.remove(start, end)
+        if self.young:
+            self.young = [(copy, left - 1) for copy, left in self.young if left > 0 and copy.users > 0]
+            for copy, _ in self.young:
+                copy.doubt(start, end)
+
+    def doubt(self, start: int, end: int) -> None:
+        """Whether a change of [start, end) came before or after this copy was made isn't known."""
+        for first, last in self.own.missing(start, end):
+            self.known.remove(first, last)
+            self.assumed.add(first, last)
 
 
 @dataclass
@@ -66,7 +87,7 @@ class Group:
     tid: int
     tasks: int = 1
     known_limits: set[int] = field(default_factory=set)
-    calls: int = 0
+    seen: bool = False  # the log has a line of it
     diverged: bool = False
 
 
@@ -89,7 +110,6 @@ class Processes:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.alive: dict[int, Task] = {}
-        self.groups = 0
 
     def start(self, pid: int) -> Task:
         """A process that the log doesn't tell the beginning of."""
@@ -100,7 +120,6 @@ class Processes:
         machine.default_limits(tid)
         task = Task(pid, tid, memory, Group(tid), Descriptors(), Privileges())
         self._enter(task)
-        self.groups += 1
         self.apply_privileges(task)
         return task
 
@@ -108,6 +127,13 @@ class Processes:
         if task.pid in self.alive:
             self.end(task.pid)
         self.alive[task.pid] = task
+
+    def rename(self, old: int, pid: int) -> Task:
+        """A task has another number from now on."""
+        task = self.alive.pop(old)
+        task.pid = pid
+        self._enter(task)
+        return task
 
     def apply_privileges(self, task: Task) -> None:
         """Tell the machine what a task may do."""
@@ -133,13 +159,13 @@ class Processes:
             memory.heap_start = old.heap_start
             memory.steps.extend(old.steps)
             memory.calls = old.calls
+            if old.users > 1:
+                old.young.append((memory, _IN_DOUBT))
         group = parent.group if is_thread else Group(tid, 1, parent.group.known_limits.copy())
         files = parent.files if shares_files else parent.files.copy()
         task = Task(pid, tid, memory, group, files, parent.privileges.copy(), parent.filtered)
         if is_thread:
             group.tasks += 1
-        else:
-            self.groups += 1
         self._enter(task)
         return task
 

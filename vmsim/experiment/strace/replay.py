@@ -18,15 +18,14 @@ from vmsim.experiment.strace.calls import ARGUMENTS, Difference, MemoryCalls, re
 from vmsim.experiment.strace.files import Files
 from vmsim.experiment.strace.left_out import UNCOMPARED
 from vmsim.experiment.strace.machine import FRAMES, Machine
-from vmsim.experiment.strace.process import STEPS_SHOWN, Processes, Task
+from vmsim.experiment.strace.process import Processes, Task
 from vmsim.workload.strace.line import BEGUN, EXIT, SIGNAL, Line
-from vmsim.workload.strace.log import Entry, Log
+from vmsim.workload.strace.log import CLONES, Entry, Log
 from vmsim.workload.strace.values import descriptor, fields, split_args
 from vmsim.workload.trace.format import TraceError
 from vmsim.workload.trace.stream import ByteStream
 
 NEWEST = VERSIONS[-1]
-_CLONES = frozenset({"clone", "clone2", "clone3", "fork", "vfork"})
 _EXECS = frozenset({"execve", "execveat"})
 _RELEASE = re.compile(rb'(?:release="|Tested kernel: |Linux version )(\d+\.\d+[0-9A-Za-z.+_-]*)')
 _SEARCHED = 1 << 22
@@ -72,6 +71,16 @@ def nearest_version(release: str) -> tuple[str, bool]:
     return version, version == f"{wanted[0]}.{wanted[1]}"
 
 
+def _clone_flags(line: Line) -> int:
+    """The CLONE_* flags of a call that makes a child."""
+    flags = n.CLONE_VM if line.name == "vfork" else 0
+    for text in split_args(line.args):
+        found = fields(text).get("flags") if text.startswith("{") else text[6:] if text.startswith("flags=") else None
+        if found is not None:
+            flags = n.number(found)
+    return flags
+
+
 class Replayer:
     """Replays one log."""
 
@@ -83,7 +92,8 @@ class Replayer:
         self._assumed = Assumptions(self.machine)
         self._calls = MemoryCalls(self.machine, self._files, self._assumed)
         self._book = Bookkeeping(self.machine, self._processes, self._files, self._calls)
-        self._cloning: dict[int, str] = {}  # arguments of calls that have begun a child, by the parent
+        self._cloning: dict[int, tuple[int, int]] = {}  # by the parent: flags of a clone that hasn't returned, and its child's number
+        self._unborn = 0  # numbers of children whose number isn't known yet
         self._early: set[int] = set()  # children that the log shows before the call that makes them returns
         self._unseen: dict[int, int] = {}  # children that have done nothing yet, and their place in the order
         self.tally = Tally(log.path)
@@ -99,7 +109,7 @@ class Replayer:
         except (ValueError, VmsimError) as error:
             raise TraceError(self._log.path, str(error), "line", number) from None
         tally = self.tally
-        tally.sequences, tally.rules, tally.assumed = self._processes.groups, self._calls.rules, self._assumed.made
+        tally.rules, tally.assumed = self._calls.rules, self._assumed.made
         return tally
 
     def _line(self, number: int, line: Line) -> None:
@@ -111,17 +121,20 @@ class Replayer:
             task = self._appears(line.pid)
         elif line.pid in self._unseen:
             del self._unseen[line.pid]
+        if not task.group.seen:
+            task.group.seen = True
+            self.tally.sequences += 1
         if line.kind == SIGNAL:
             return
         name = line.name
         if line.kind == BEGUN:
-            if name in _CLONES:
-                self._cloning[line.pid] = line.args
+            if name in CLONES:
+                self._begins_child(task, line)
             elif name == "munmap":
                 self._calls.begin_unmapping(task, line.args)
         elif name in ARGUMENTS:
             self._memory_call(task, Entry(number, line))
-        elif name in _CLONES:
+        elif name in CLONES:
             self._cloned(task, line)
         elif name in _EXECS:
             if line.result == 0:
@@ -161,46 +174,53 @@ class Replayer:
 
     # Processes.
 
+    def _begins_child(self, task: Task, line: Line) -> None:
+        """The line of a clone is cut. What the child has is what its parent has now: other threads go on meanwhile."""
+        flags = _clone_flags(line)
+        child = 0
+        if not flags & n.CLONE_VM:
+            self._unborn -= 1
+            child = self._unborn
+            self._fork(task, child, flags)
+        self._cloning[line.pid] = (flags, child)
+
     def _appears(self, pid: int) -> Task:
         """A process does something for the first time: the child of a call that hasn't returned, or one that the log begins with."""
         if self._cloning:
             parents = [parent for parent in self._cloning if parent in self._processes.alive]
-            wanted = parents[0] if len(parents) == 1 else self._log.parent_of(pid, _CLONES)
+            wanted = parents[0] if len(parents) == 1 else self._log.parent_of(pid)
             if wanted not in parents and parents:
                 wanted = parents[-1]
             if wanted is not None and wanted in self._processes.alive:
                 self._early.add(pid)
-                return self._fork(self._processes.alive[wanted], pid, self._cloning[wanted])
+                flags, child = self._cloning[wanted]
+                if child:
+                    self._cloning[wanted] = (flags, 0)
+                    return self._processes.rename(child, pid)
+                return self._fork(self._processes.alive[wanted], pid, flags)
         if self._unseen and pid:  # the call gave its number in another PID namespace
             other = next(reversed(self._unseen))
             del self._unseen[other]
-            task = self._processes.alive.pop(other)
-            task.pid = pid
-            self._processes.alive[pid] = task
-            return task
+            return self._processes.rename(other, pid)
         return self._processes.start(pid)
 
     def _cloned(self, task: Task, line: Line) -> None:
-        begun = self._cloning.pop(line.pid, None)
-        if line.result is None or line.result <= 0:
-            return
-        if line.result in self._early:
-            self._early.discard(line.result)
-            return
-        if begun is not None and self._early and not self._processes.alive.get(line.result):
-            self._early.clear()
-        self._fork(task, line.result, line.args)
-        self._unseen[line.result] = 1
+        flags, child = self._cloning.pop(line.pid, (_clone_flags(line), 0))
+        pid = line.result
+        if pid is None or pid <= 0:
+            if child:
+                self._processes.end(child)
+        elif pid in self._early:
+            self._early.discard(pid)
+        else:
+            if child:
+                self._processes.rename(child, pid)
+            else:
+                self._fork(task, pid, flags)
+            self._unseen[pid] = 1
 
-    def _fork(self, parent: Task, pid: int, args: str) -> Task:
-        flags = 0
-        for text in split_args(args):
-            found = fields(text).get("flags") if text.startswith("{") else text[6:] if text.startswith("flags=") else None
-            if found is not None:
-                flags = n.number(found)
-        return self._processes.fork(
-            parent, pid, bool(flags & n.CLONE_VM), bool(flags & n.CLONE_THREAD), bool(flags & n.CLONE_FILES)
-        )
+    def _fork(self, parent: Task, pid: int, flags: int) -> Task:
+        return self._processes.fork(parent, pid, bool(flags & n.CLONE_VM), bool(flags & n.CLONE_THREAD), bool(flags & n.CLONE_FILES))
 
     def _exec(self, task: Task) -> None:
         self._processes.exec(task)
@@ -209,7 +229,9 @@ class Replayer:
             privileges.decided = False
 
     def _exit(self, line: Line) -> None:
-        self._cloning.pop(line.pid, None)
+        _, child = self._cloning.pop(line.pid, (0, 0))
+        if child:
+            self._processes.end(child)
         self._unseen.pop(line.pid, None)
         if line.name == "superseded" and line.result is not None:
             self._processes.superseded(line.pid, line.result)

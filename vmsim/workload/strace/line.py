@@ -26,7 +26,10 @@ _RESUMED = re.compile(
 _CUT_AGAIN = re.compile(r"<\.\.\. (?P<name>[a-z_][a-z0-9_]*) resumed>.*<unfinished \.\.\.>", re.DOTALL)
 _SIGNAL = re.compile(r"--- (?P<name>[A-Z0-9_]+|stopped by [A-Z0-9_]+) ?.*---", re.DOTALL)
 _EXIT = re.compile(r"\+\+\+ (?P<what>exited with \d+|killed by \S+(?: \(core dumped\))?|superseded by execve in pid (?P<by>\d+)) ?\+\+\+")
-_REMARK = re.compile(r"$|strace: | > |  ?> .*|\+\+\+ .* \+\+\+$|% time +seconds|[ -]*-+ -|[ 0-9.]+ +[0-9.]+ +[0-9]+ .*|Process \d+ (?:at|de)tached")
+_REMARK = re.compile(
+    r"$|strace: | > |\[ Process PID=\d+ runs in |Process \d+ (?:at|de)tached|% time +seconds|[ -]*-+ -"
+    r"| *\d+\.\d+ +\d+\.\d+ +\d* +\d+ +(?:\d+ +)?[a-z_0-9]+$"
+)
 _OCTAL = re.compile(r"-?0[0-7]+$")  # as umask returns
 _ERROR = re.compile(r" (E[A-Z0-9]+|ERESTART[A-Z_]+)\b")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,8 +13,11 @@ from vmsim.workload.trace.format import TraceError
 from vmsim.workload.trace.stream import ByteStream, StreamError
 
 LONGEST_LINE = 1 << 20
+CLONES = frozenset({"clone", "clone2", "clone3", "fork", "vfork"})
 _AHEAD = 1 << 16
 """Lines looked at for who the parent of a new process is."""
+
+_ATTACHED = re.compile(r"(.*)strace: Process (\d{1,10}) attached", re.DOTALL)
 
 
 class Entry(NamedTuple):
@@ -21,6 +25,44 @@ class Entry(NamedTuple):
 
     number: int
     line: Line
+
+
+class Owners:
+    """Whose the lines of a log without `-o` are: strace names a process only while there are several.
+
+    The one that the log begins with is number 0 here, also where it is named later.
+    """
+
+    def __init__(self) -> None:
+        self._bare = False
+        self._first = 0
+        self._children: set[int] = set()
+        self._alive = {0}
+
+    def attached(self, child: int) -> None:
+        """A process that is not the first one."""
+        self._children.add(child)
+
+    def owner(self, line: Line, first_is_cloning: bool) -> int:
+        """The process that a line is of."""
+        pid = line.pid
+        if pid == 0:
+            self._bare = True
+            if 0 not in self._alive and len(self._alive) == 1:
+                pid = next(iter(self._alive))
+        elif self._bare:
+            if pid not in self._children and not self._first and not (first_is_cloning and line.kind != RESUMED):
+                self._first = pid
+            pid = 0 if pid == self._first else pid
+        else:
+            return pid
+        (self._alive.discard if line.kind == EXIT else self._alive.add)(pid)
+        return pid
+
+    def returned(self, line: Line) -> None:
+        """Note the child that a call returned."""
+        if self._bare and line.result is not None and line.name in CLONES:
+            self._children.add(line.result)
 
 
 class Log:
@@ -31,6 +73,7 @@ class Log:
         self._lines = _numbered_lines(stream)
         self._ahead: deque[Entry] = deque()
         self._begun: dict[int, Line] = {}
+        self._owners = Owners()
 
     def __iter__(self) -> Iterator[Entry]:
         while self._ahead or self._read():
@@ -44,7 +87,13 @@ class Log:
             except (ValueError, OverflowError) as error:
                 raise TraceError(self.path, str(error), "line", number) from None
             if line.kind == REMARK:
+                attached = _ATTACHED.fullmatch(text)
+                if attached:
+                    self._owners.attached(int(attached[2]))
                 continue
+            first = self._begun.get(0)
+            line = line._replace(pid=self._owners.owner(line, first is not None and first.name in CLONES))
+            self._owners.returned(line)
             self._ahead.append(Entry(number, self._joined(line)))
             return True
         return False
@@ -63,14 +112,14 @@ class Log:
                 self._begun[line.pid] = self._begun.pop(line.result)
         return line
 
-    def parent_of(self, child: int, names: frozenset[str]) -> int | None:
-        """The process whose call, one of `names`, returns `child` further on in the log; None if none does soon."""
+    def parent_of(self, child: int) -> int | None:
+        """The process whose call returns `child` further on in the log; None if none does soon."""
         for entry in self._ahead:
-            if entry.line.result == child and entry.line.name in names:
+            if entry.line.result == child and entry.line.name in CLONES:
                 return entry.line.pid
         while len(self._ahead) < _AHEAD and self._read():
             line = self._ahead[-1].line
-            if line.result == child and line.name in names:
+            if line.result == child and line.name in CLONES:
                 return line.pid
         return None
 
@@ -85,7 +134,7 @@ def _both(first: str, second: str) -> str:
 
 
 def _numbered_lines(stream: ByteStream) -> Iterator[tuple[int, str]]:
-    tail, number = b"", 0
+    tail, number, held = b"", 0, ""
     while True:
         try:
             block = stream.read(MIB)
@@ -94,12 +143,18 @@ def _numbered_lines(stream: ByteStream) -> Iterator[tuple[int, str]]:
         *lines, tail = (tail + block).split(b"\n")
         for line in lines:
             number += 1
-            if len(line) > LONGEST_LINE:
+            if len(held) + len(line) > LONGEST_LINE:
                 raise TraceError(stream.path, f"a line longer than {LONGEST_LINE} bytes", "line", number)
-            yield number, line.decode("latin-1").removesuffix("\r")
+            text = held + line.decode("latin-1").removesuffix("\r")
+            held = ""
+            if text.endswith(" attached"):
+                cut = _ATTACHED.fullmatch(text)
+                if cut and cut[1]:  # it came in the middle of a line, which goes on with the next
+                    held, text = cut[1], text[cut.end(1) :]
+            yield number, text
         if len(tail) > LONGEST_LINE:
             raise TraceError(stream.path, f"a line longer than {LONGEST_LINE} bytes", "line", number + 1)
         if not block:
-            if tail:
-                yield number + 1, tail.decode("latin-1")
+            if tail or held:
+                yield number + 1, held + tail.decode("latin-1")
             return

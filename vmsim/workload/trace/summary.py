@@ -14,10 +14,10 @@ import numpy as np
 
 from vmsim.errors import VmsimError
 from vmsim.units import MIB
+from vmsim.workload.strace.line import BEGUN, CALL, parse_line
 from vmsim.workload.trace.census import PageCensus
 from vmsim.workload.trace.format import FETCH, MODIFY, READ, WRITE, Chunk, Faults, TraceError
-from vmsim.workload.trace.formats.strace import CALL, MEMORY_CALLS
-from vmsim.workload.trace.formats.strace import LINE as STRACE_LINE
+from vmsim.workload.trace.formats.strace import MEMORY_CALLS
 from vmsim.workload.trace.lines import LONGEST_LINE
 from vmsim.workload.trace.opening import Trace, open_trace
 from vmsim.workload.trace.stream import ByteStream, StreamError
@@ -224,14 +224,14 @@ def _count_calls(trace: Trace, summary: TraceSummary, progress: Progress | None)
         for number, line in enumerate(_lines(stream, trace.path, trace.faults), 1):
             if trace.faults.stopped:
                 break
-            if line and not STRACE_LINE.fullmatch(line):
-                trace.faults.note(
-                    TraceError(trace.path, "expected a call, signal or exit as strace prints it", "line", number)
-                )
+            try:
+                parsed = parse_line(line.decode("latin-1").removesuffix("\r"))
+            except (ValueError, OverflowError) as error:
+                trace.faults.note(TraceError(trace.path, str(error), "line", number))
                 continue
             summary.records += bool(line)
-            if (match := CALL.search(line)) and match[1] in MEMORY_CALLS:
-                calls[match[1].decode()] += 1
+            if parsed.kind in (CALL, BEGUN) and parsed.name in MEMORY_CALLS:
+                calls[parsed.name] += 1
             if progress is not None and number % 4096 == 0:
                 progress(trace.read_bytes, trace.total_bytes)
     summary.calls = dict(calls.most_common())

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from vmsim.workload.strace.line import REMARK, parse_line
 from vmsim.workload.trace.format import Chunk, Faults, Sample, TraceError, TraceFormat, register
 from vmsim.workload.trace.stream import ByteStream
 
-LINE = re.compile(
-    rb"(?:\[pid\s+\d+\] |\d+ +)?(?:\d+(?::\d+:\d+)?(?:\.\d+)? )?(?:\[[0-9a-f]{8,16}\] )?"
-    rb"(?:[a-z_][a-z0-9_]*\(.*|<\.\.\. [a-z0-9_]+ resumed>.*|\+\+\+ .* \+\+\+|--- .* ---|strace: .*)"
-)
-CALL = re.compile(rb"(?:^|\s)([a-z_][a-z0-9_]*)\(")
-MEMORY_CALLS = frozenset(
-    b"mmap mmap2 munmap mprotect mremap brk madvise mincore msync mlock mlock2 munlock mlockall munlockall "
-    b"remap_file_pages pkey_mprotect process_madvise mseal".split()
-)
+MEMORY_CALLS = frozenset({
+    "mmap", "mmap2", "munmap", "mprotect", "mremap", "brk", "madvise", "mincore", "msync", "mlock", "mlock2", "munlock", "mlockall",
+    "munlockall", "remap_file_pages", "pkey_mprotect", "process_madvise", "mseal",
+})  # fmt: skip
+
+
+def _is_strace(line: bytes) -> bool:
+    try:
+        return parse_line(line.decode("latin-1")).kind != REMARK
+    except (ValueError, OverflowError):
+        return False
 
 
 @register
@@ -30,7 +32,7 @@ class Strace(TraceFormat):
     def recognise(cls, sample: Sample) -> tuple[float, str]:
         """By the share of lines that are calls, signals or exits."""
         lines = [line for line in sample.lines if line]
-        calls = sum(1 for line in lines if LINE.fullmatch(line))
+        calls = sum(1 for line in lines if _is_strace(line))
         if not calls:
             return 0.0, ""
         return calls / len(
