@@ -60,7 +60,7 @@ class Bookkeeping:
             return
         try:
             _HANDLERS[line.name](self, task, line, split_args(line.args))
-        except (ValueError, IndexError, OverflowError):
+        except (ValueError, IndexError, KeyError, OverflowError):
             return
 
     def opened(self, task: Task, line: Line, inode: Inode, flags: int) -> None:

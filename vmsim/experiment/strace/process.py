@@ -130,7 +130,9 @@ class Processes:
 
     def rename(self, old: int, pid: int) -> Task:
         """A task has another number from now on."""
-        task = self.alive.pop(old)
+        task = self.alive.pop(old, None)
+        if task is None:
+            return self.start(pid)
         task.pid = pid
         self._enter(task)
         return task

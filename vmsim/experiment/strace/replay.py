@@ -23,7 +23,7 @@ from vmsim.workload.strace.line import BEGUN, EXIT, SIGNAL, Line
 from vmsim.workload.strace.log import CLONES, Entry, Log
 from vmsim.workload.strace.values import descriptor, fields, split_args
 from vmsim.workload.trace.format import TraceError
-from vmsim.workload.trace.stream import ByteStream
+from vmsim.workload.trace.stream import ByteStream, StreamError
 
 NEWEST = VERSIONS[-1]
 _EXECS = frozenset({"execve", "execveat"})
@@ -239,6 +239,14 @@ class Replayer:
             self._processes.end(line.pid)
 
 
+def _why_nothing(stream: ByteStream) -> str:
+    try:
+        stream.read(1)
+    except StreamError as error:
+        return str(error)
+    return "the file is empty"
+
+
 def replay_log(
     path: str | Path, kernel: str | None = None, switched: Mapping[str, bool] | None = None, frames: int = FRAMES
 ) -> Tally:
@@ -249,8 +257,7 @@ def replay_log(
         with ByteStream(path) as stream:
             beginning, _ = stream.peek(_SEARCHED)
             if not beginning.strip():
-                stream.read(1)
-                raise TraceError(stream.path, "the file is empty", "line", 1)
+                raise TraceError(stream.path, _why_nothing(stream), "line", 1)
             shown = _RELEASE.search(beginning)
             release = kernel or (shown[1].decode("ascii") if shown else NEWEST)
             version, exact = nearest_version(release)

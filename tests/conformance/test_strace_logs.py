@@ -1,0 +1,31 @@
+"""Logs of Linux 6.18.44: memory tests of the Linux Test Project, selftests, programs, and calls with every kind of mistake.
+
+The `own-` logs are of small C programs that make such calls, written under other options of strace each: -tt -T, -r -i -X raw, -ttt -y,
+-n -X verbose, and to the terminal instead of a file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import re
+from pathlib import Path
+
+import pytest
+
+from vmsim.experiment.strace.replay import replay_log
+
+LOGS = sorted((Path(__file__).parent / "data" / "strace").iterdir())
+FRAMES = 1 << 15
+_NAMES = "(?:mmap|munmap|(?:pkey_)?mprotect|mremap|brk|madvise|mincore|msync|mlock2?|munlock|mlockall|munlockall)"
+_CALL = re.compile(rf'[^"]*?(?:\b{_NAMES}\(|<\.\.\. {_NAMES} resumed>).* = (?:-?\d|0x)')
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
+def test_every_memory_call_agrees(path: Path) -> None:
+    """All calls that a search for their names finds in the log are compared, and none differs."""
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else lzma.decompress(data)).decode("latin-1")
+    tally = replay_log(path, frames=FRAMES)
+    assert [(d.line, d.difference) for d in tally.divergences] == []
+    assert tally.steps == sum(1 for line in text.splitlines() if _CALL.match(line)) - sum(tally.rules.values())
