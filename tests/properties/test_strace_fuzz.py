@@ -19,7 +19,9 @@ FRAMES = 1 << 11
 NUMBERS = st.sampled_from(
     [b"0", b"1", b"4096", b"4095", b"0xfff", b"0x7fffffffe000", b"0x7ffffffff000", b"18446744073709551615", b"-1", b"NULL", b"x", b"0x7f1414516000"]
 )  # fmt: skip
-WORDS = st.sampled_from(b"mmap munmap mprotect mremap brk madvise mincore msync mlock mlock2 munlock mlockall clone execve shmat close".split())
+WORDS = st.sampled_from(
+    b"mmap munmap mprotect mremap brk madvise mincore msync mlock mlock2 munlock mlockall clone execve shmat close".split()
+)
 
 
 def outcome(data: bytes, suffix: str = "") -> str:

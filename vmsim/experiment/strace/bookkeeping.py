@@ -357,6 +357,3 @@ def _detach(book: Bookkeeping, task: Task, line: Line, args: list[str]) -> None:
     pages = task.memory.segments.pop(address, 0)
     if pages:
         book.calls.unplace(task, address, pages)
-
-
-

@@ -167,9 +167,7 @@ class Replayer:
             memory, group = task.memory, task.group
             before = max(memory.calls - len(memory.steps), 0)
             steps = list(memory.steps) if not group.diverged else [entry]
-            self.tally.divergences.append(
-                Divergence(self._log.path, entry.number, task.pid, before, steps, difference, not group.diverged)
-            )
+            self.tally.divergences.append(Divergence(self._log.path, entry.number, task.pid, before, steps, difference, not group.diverged))
             group.diverged = True
 
     # Processes.
@@ -247,9 +245,7 @@ def _why_nothing(stream: ByteStream) -> str:
     return "the file is empty"
 
 
-def replay_log(
-    path: str | Path, kernel: str | None = None, switched: Mapping[str, bool] | None = None, frames: int = FRAMES
-) -> Tally:
+def replay_log(path: str | Path, kernel: str | None = None, switched: Mapping[str, bool] | None = None, frames: int = FRAMES) -> Tally:
     """Replay a log, plain or compressed; `kernel` names the version instead of the log. Raises VmsimError for what isn't one."""
     collects = gc.isenabled()
     gc.disable()  # looking for cycles among the steps that are kept takes longer than replaying them
@@ -269,5 +265,3 @@ def replay_log(
     tally.kernel = release if exact else f"{release}, replayed by the rules of {version}"
     tally.why = "as given" if kernel else "as the log says" if shown else "as nothing in the log says which"
     return tally
-
-

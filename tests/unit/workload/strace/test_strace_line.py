@@ -51,15 +51,16 @@ def test_prefixes(prefix: tuple[str, int]) -> None:
         ),
         (
             "wait4(-1, NULL, 0, NULL) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)",
-            Line(
-                CALL, 0, "wait4", "-1, NULL, 0, NULL", None, "ERESTARTSYS", " ERESTARTSYS (To be restarted if SA_RESTART is set)"
-            ),
+            Line(CALL, 0, "wait4", "-1, NULL, 0, NULL", None, "ERESTARTSYS", " ERESTARTSYS (To be restarted if SA_RESTART is set)"),
         ),
         ("7 mmap(NULL, 4096, PROT_READ <unfinished ...>", Line(BEGUN, 7, "mmap", "NULL, 4096, PROT_READ")),
         ("7 vfork( <unfinished ...>", Line(BEGUN, 7, "vfork", "")),
         ("7 <... mmap resumed>, MAP_SHARED, 3, 0) = 0x1000", Line(RESUMED, 7, "mmap", "MAP_SHARED, 3, 0", 0x1000, "", "")),
         ("7 <... munmap resumed>) = 0", Line(RESUMED, 7, "munmap", "", 0, "", "")),
-        ("7 --- SIGSEGV {si_signo=SIGSEGV, si_addr=NULL} ---", Line(SIGNAL, 7, "SIGSEGV", "--- SIGSEGV {si_signo=SIGSEGV, si_addr=NULL} ---")),
+        (
+            "7 --- SIGSEGV {si_signo=SIGSEGV, si_addr=NULL} ---",
+            Line(SIGNAL, 7, "SIGSEGV", "--- SIGSEGV {si_signo=SIGSEGV, si_addr=NULL} ---"),
+        ),
         ("7 --- stopped by SIGSTOP ---", Line(SIGNAL, 7, "stopped by SIGSTOP", "--- stopped by SIGSTOP ---")),
         ("7 +++ exited with 0 +++", Line(EXIT, 7, "exited")),
         ("7 +++ killed by SIGSEGV (core dumped) +++", Line(EXIT, 7, "killed")),
@@ -73,7 +74,9 @@ def test_kinds(text: str, line: Line) -> None:
     assert parse_line(text) == line
 
 
-@pytest.mark.parametrize("text", ["?", "mlock(0x1000, 1", "mlock(0x1000, 1) =", "hello world", "mlock 1 = 0", "7 <... mmap resumed", "7 +++ left +++ x"])
+@pytest.mark.parametrize(
+    "text", ["?", "mlock(0x1000, 1", "mlock(0x1000, 1) =", "hello world", "mlock 1 = 0", "7 <... mmap resumed", "7 +++ left +++ x"]
+)
 def test_what_strace_does_not_print(text: str) -> None:
     with pytest.raises(ValueError, match="expected a call, signal or exit"):
         parse_line(text)
