@@ -17,8 +17,8 @@ LINES = gzip.decompress((DATA / "selftest-map_populate.strace.gz").read_bytes())
 LINES += gzip.decompress((DATA / "mincore01.strace.gz").read_bytes()).splitlines(keepends=True)
 FRAMES = 1 << 11
 NUMBERS = st.sampled_from(
-    [b"0", b"1", b"4096", b"4095", b"0xfff", b"0x7fffffffe000", b"0x7ffffffff000", b"18446744073709551615", b"-1", b"NULL", b"x", b"0x7f1414516000"]
-)  # fmt: skip
+    b"0 1 4096 4095 0xfff 0x7fffffffe000 0x7ffffffff000 18446744073709551615 -1 NULL x 0x7f1414516000 0x7f807cea5000".split()
+)
 WORDS = st.sampled_from(
     b"mmap munmap mprotect mremap brk madvise mincore msync mlock mlock2 munlock mlockall clone execve shmat close".split()
 )

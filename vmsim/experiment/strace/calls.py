@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from vmsim.experiment.strace.assumed import Assumptions
-from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files, Opening
+from vmsim.experiment.strace.call import PAGE, Call, Difference, pages_of
+from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
 from vmsim.experiment.strace.left_out import DEVICES, HUGE_PAGES, MACHINE_MEMORY, of_answer
 from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
-from vmsim.experiment.strace.names import ERRNOS, MAP_HUGE_SHIFT, number
+from vmsim.experiment.strace.names import MAP_HUGE_SHIFT, number
 from vmsim.experiment.strace.process import Memory, Pending, Task
 from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
 from vmsim.spec.flags import (
@@ -30,76 +30,14 @@ from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENOMEM, EPERM
 from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNLOCK, SYS_MUNMAP, SYSCALL_NAMES
-from vmsim.workload.strace.log import Entry
-from vmsim.workload.strace.values import descriptor, split_args
+from vmsim.workload.strace.values import split_args
 
-_PAGE = 1 << PAGE_SHIFT
 _NUMBERS = {name: index for index, name in enumerate(SYSCALL_NAMES)}
 _HUGE_SHIFT = 21
-# How many arguments each call has; those that stand for ranges begin with address and length.
-ARGUMENTS = {
-    "mmap": 6, "munmap": 2, "mprotect": 3, "pkey_mprotect": 4, "mremap": 4, "brk": 1, "madvise": 3, "mincore": 3, "msync": 3, "mlock": 2,
-    "mlock2": 3, "munlock": 2, "mlockall": 1, "munlockall": 0,
-}  # fmt: skip
 _RANGES = frozenset({"mprotect", "pkey_mprotect", "madvise", "mincore", "msync", "mlock", "mlock2", "munlock"})
 _LOCKS = frozenset({"mlock", "mlock2", "mlockall", "mmap", "mremap"})
 _LIMITED = frozenset({-ENOMEM, -EAGAIN, -EPERM})
 _FOUND_MAPPED = frozenset({0, -EACCES, -EBUSY, -EAGAIN})
-
-
-@dataclass
-class Call:
-    """A memory call with its numbers and the result in the log: a value, or -errno."""
-
-    task: Task
-    name: str
-    numbers: list[int]
-    expected: int
-    opening: Opening | None = None
-    rule: str | None = None  # under which it is left out
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A call that the simulator answers otherwise."""
-
-    expected: int
-    simulated: int
-
-
-def pages_of(address: int, length: int) -> tuple[int, int]:
-    """The pages that [address, address + length) touches."""
-    return address >> PAGE_SHIFT, (address + length + _PAGE - 1) >> PAGE_SHIFT
-
-
-def read_call(task: Task, entry: Entry) -> Call:
-    """A call as the log shows it. Raises ValueError for one that can't have been made like this."""
-    line = entry.line
-    texts = split_args(line.args)
-    wanted = ARGUMENTS[line.name]
-    if len(texts) < wanted or (wanted == 0 and texts not in ([], [""])):
-        raise ValueError(f"{line.name} has {wanted} arguments, here are {len(texts)}")
-    numbers = [0 if _is_vector(line.name, i, text) else _number(line.name, i, text) for i, text in enumerate(texts)]
-    if line.result is None:
-        raise ValueError(f"{line.name} has no result")
-    expected = line.result
-    if line.result == -1:
-        if line.error not in ERRNOS:
-            raise ValueError(f"{line.name} failed with an unknown error {line.error!r}")
-        expected = -ERRNOS[line.error]
-    elif not 0 <= expected < 1 << 63:
-        raise ValueError(f"{line.name} can't return {expected}")
-    return Call(task, line.name, numbers, expected)
-
-
-def _is_vector(name: str, index: int, text: str) -> bool:
-    return name == "mincore" and index == 2 and text.startswith("[")
-
-
-def _number(name: str, index: int, text: str) -> int:
-    if name == "mmap" and index == 4:
-        return descriptor(text).fd
-    return number(text)
 
 
 class MemoryCalls:
@@ -172,7 +110,7 @@ class MemoryCalls:
             if not flags & MAP_FIXED:
                 self._assumed.free(task, start, end)
                 self._run_pending(task.memory, task, start, end)
-                hint = (address + _PAGE - 1) >> PAGE_SHIFT
+                hint = (address + PAGE - 1) >> PAGE_SHIFT
                 if hint and hint != start:
                     self._assumed.taken(task, hint, hint + end - start)
         elif call.expected == -EEXIST and flags & MAP_FIXED_NOREPLACE:
@@ -186,7 +124,7 @@ class MemoryCalls:
         elif call.opening is not None and call.opening.inode.kind in (DEVICE, HUGETLB):
             call.rule = DEVICES if call.opening.inode.kind == DEVICE else HUGE_PAGES
         elif flags & MAP_LOCKED or self._machine.kernel.mm[task.memory.row, v.MM_DEF_FLAGS] & v.VM_LOCKED:
-            self._privileges(call, length + _PAGE - 1 >> PAGE_SHIFT, True)
+            self._privileges(call, length + PAGE - 1 >> PAGE_SHIFT, True)
 
     def _low_address(self, call: Call) -> None:
         """A fixed mapping at the lowest addresses tells of CAP_SYS_RAWIO."""
@@ -233,7 +171,7 @@ class MemoryCalls:
                 self._assumed.free(task, first, last)
                 self._run_pending(task.memory, task, first, last)
         if new_length > length and self._machine.flags(task.tid, start) & v.VM_LOCKED:
-            self._privileges(call, (new_length - length + _PAGE - 1) >> PAGE_SHIFT, True)
+            self._privileges(call, (new_length - length + PAGE - 1) >> PAGE_SHIFT, True)
 
     # A call.
 
@@ -321,7 +259,7 @@ class MemoryCalls:
             return max(call.numbers[2] - call.numbers[1], 0) >> PAGE_SHIFT
         if call.name == "brk":
             return max((call.numbers[0] >> PAGE_SHIFT) - (call.expected >> PAGE_SHIFT), 1)
-        return call.numbers[1] + _PAGE - 1 >> PAGE_SHIFT if len(call.numbers) > 1 else 0
+        return call.numbers[1] + PAGE - 1 >> PAGE_SHIFT if len(call.numbers) > 1 else 0
 
     def _outside(self, call: Call) -> str | None:
         """The rule that a mapping which the call touches is left out by."""

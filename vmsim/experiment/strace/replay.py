@@ -14,7 +14,8 @@ from vmsim.errors import VmsimError
 from vmsim.experiment.strace import names as n
 from vmsim.experiment.strace.assumed import Assumptions
 from vmsim.experiment.strace.bookkeeping import Bookkeeping, tells
-from vmsim.experiment.strace.calls import ARGUMENTS, Difference, MemoryCalls, read_call
+from vmsim.experiment.strace.call import ARGUMENTS, Difference, read_call
+from vmsim.experiment.strace.calls import MemoryCalls
 from vmsim.experiment.strace.files import Files
 from vmsim.experiment.strace.left_out import UNCOMPARED
 from vmsim.experiment.strace.machine import FRAMES, Machine

@@ -17,7 +17,7 @@ from vmsim.workload.strace.values import Descriptor, descriptor, fields, split_a
         (("8192*1024", "8388608 /* 8192*1024 */", "8388608"), 8 << 20),
         (("RLIM64_INFINITY", "18446744073709551615 /* RLIM64_INFINITY */"), (1 << 64) - 1),
         (("S_IFREG|0644", "0100644 /* S_IFREG|0644 */"), 0o100644),
-        (("CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD", "0x1200000 /* CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID */|17 /* SIGCHLD */"), 0x1200011),
+        (("CLONE_VM|CLONE_THREAD|SIGCHLD", "0x10100 /* CLONE_VM|CLONE_THREAD */|17 /* SIGCHLD */"), 0x10111),
         (("NULL", "0"), 0),
         (("-1",), -1),
         (("MADV_DONTNEED", "0x4 /* MADV_DONTNEED */"), 4),
