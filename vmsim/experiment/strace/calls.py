@@ -29,6 +29,7 @@ from vmsim.spec.flags import (
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENOMEM, EPERM
+from vmsim.struct.kernel import SYS_MMAP_MIN_ADDR
 from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNLOCK, SYS_MUNMAP, SYSCALL_NAMES
 from vmsim.workload.strace.values import split_args
 
@@ -105,6 +106,8 @@ class MemoryCalls:
 
     def _prepare_mmap(self, call: Call, path: str | None) -> None:
         task, (address, length, _, flags, fd, offset) = call.task, call.numbers
+        if call.expected == -EPERM or address < 1 << 16:
+            self._low_address(call)
         if call.expected >= 0:
             start, end = pages_of(call.expected, length)
             if not flags & MAP_FIXED:
@@ -115,8 +118,6 @@ class MemoryCalls:
                     self._assumed.taken(task, hint, hint + end - start)
         elif call.expected == -EEXIST and flags & MAP_FIXED_NOREPLACE:
             self._assumed.taken(task, *pages_of(address, length))
-        elif call.expected == -EPERM or address < 1 << 16:
-            self._low_address(call)
         if not flags & MAP_ANONYMOUS:
             call.numbers[4] = self._descriptor(call, fd, path, offset + length)
         if flags & MAP_HUGETLB:
@@ -127,12 +128,17 @@ class MemoryCalls:
             self._privileges(call, length + PAGE - 1 >> PAGE_SHIFT, True)
 
     def _low_address(self, call: Call) -> None:
-        """A fixed mapping at the lowest addresses tells of CAP_SYS_RAWIO."""
+        """Mappings at the lowest addresses tell of CAP_SYS_RAWIO and of mmap_min_addr."""
         privileges = call.task.privileges
-        low = call.numbers[3] & MAP_FIXED and call.numbers[0] < 1 << 16
-        if low and not privileges.sure and call.expected in (-EPERM,):
+        lowest = int(self._machine.kernel.sysctl[SYS_MMAP_MIN_ADDR])
+        address = call.numbers[0]
+        if call.expected == -EPERM and call.numbers[3] & MAP_FIXED and address < lowest and not privileges.sure:
             privileges.caps &= ~t.CAP_SYS_RAWIO
             self._machine.kernel.task[call.task.tid, t.T_CAPS] = privileges.caps
+        fixed = call.numbers[3] & MAP_FIXED and not privileges.caps & t.CAP_SYS_RAWIO
+        if PAGE <= call.expected == address < lowest and (fixed or not call.numbers[3] & MAP_FIXED):
+            self._machine.kernel.sysctl[SYS_MMAP_MIN_ADDR] = address
+            self._assumed.made["mappings that show mmap_min_addr to be lower than 65536"] += 1
 
     def _descriptor(self, call: Call, fd: int, path: str | None, end: int) -> int:
         """The descriptor as compiled code takes it; -1 if it is not open."""

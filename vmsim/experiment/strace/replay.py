@@ -18,10 +18,11 @@ from vmsim.experiment.strace.call import ARGUMENTS, Difference, read_call
 from vmsim.experiment.strace.calls import MemoryCalls
 from vmsim.experiment.strace.files import Files
 from vmsim.experiment.strace.left_out import UNCOMPARED
-from vmsim.experiment.strace.machine import FRAMES, Machine
+from vmsim.experiment.strace.machine import ALL_CAPS, FRAMES, Machine
 from vmsim.experiment.strace.process import Processes, Task
-from vmsim.workload.strace.line import BEGUN, EXIT, SIGNAL, Line
-from vmsim.workload.strace.log import CLONES, Entry, Log
+from vmsim.struct.syscalls import SYS_BRK
+from vmsim.workload.strace.line import BEGUN, CLONES, EXIT, SIGNAL, Line
+from vmsim.workload.strace.log import Entry, Log
 from vmsim.workload.strace.values import descriptor, fields, split_args
 from vmsim.workload.trace.format import TraceError
 from vmsim.workload.trace.stream import ByteStream, StreamError
@@ -30,6 +31,7 @@ NEWEST = VERSIONS[-1]
 _EXECS = frozenset({"execve", "execveat"})
 _RELEASE = re.compile(rb'(?:release="|Tested kernel: |Linux version )(\d+\.\d+[0-9A-Za-z.+_-]*)')
 _SEARCHED = 1 << 22
+_NO_BREAK = frozenset({"NULL", "0", "0 /* NULL */", "0x0"})
 _RESTARTS = "ERESTART"
 
 
@@ -94,6 +96,7 @@ class Replayer:
         self._calls = MemoryCalls(self.machine, self._files, self._assumed)
         self._book = Bookkeeping(self.machine, self._processes, self._files, self._calls)
         self._cloning: dict[int, tuple[int, int]] = {}  # by the parent: flags of a clone that hasn't returned, and its child's number
+        self._execs = 0
         self._unborn = 0  # numbers of children whose number isn't known yet
         self._early: set[int] = set()  # children that the log shows before the call that makes them returns
         self._unseen: dict[int, int] = {}  # children that have done nothing yet, and their place in the order
@@ -155,6 +158,7 @@ class Replayer:
         if "(INJECTED)" in line.note:
             self._calls.rules["injected"] += 1
             return
+        self._missed_exec(task, line)
         call = read_call(task, entry)
         path = None
         if line.name == "mmap" and "<" in line.args:
@@ -223,9 +227,21 @@ class Replayer:
 
     def _exec(self, task: Task) -> None:
         self._processes.exec(task)
+        self._execs += 1
         privileges = task.privileges
-        if privileges.euid == 0 and not privileges.sure and not privileges.caps:
-            privileges.decided = False
+        if privileges.euid:  # capabilities don't outlive execve, but for root; a file may give new ones
+            privileges.caps, privileges.sure, privileges.decided = 0, False, False
+            self._processes.apply_privileges(task)
+        elif privileges.euid == 0 and not privileges.caps:
+            privileges.caps, privileges.sure, privileges.decided = ALL_CAPS, False, False
+            self._processes.apply_privileges(task)
+
+    def _missed_exec(self, task: Task, line: Line) -> None:
+        """In a log that shows no execve at all, a break that is elsewhere than it was is another program's."""
+        if not self._execs and line.name == "brk" and task.memory.heap_known and line.args in _NO_BREAK and line.result:
+            if self.machine.call(task.tid, SYS_BRK, [0]) != line.result:
+                self._processes.exec(task)
+                self._assumed.made["programs whose execve is not in the log, by a heap that is elsewhere"] += 1
 
     def _exit(self, line: Line) -> None:
         _, child = self._cloning.pop(line.pid, (0, 0))

@@ -14,7 +14,7 @@ CALL, BEGUN, RESUMED, SIGNAL, EXIT, REMARK = range(6)
 calls."""
 
 _PREFIX = re.compile(
-    r"(?:\[pid +(?P<pid>\d+)\] +|(?P<column>\d{1,10}) +(?![0-9.]* *=))?"
+    r"(?:\[pid +(?P<pid>\d+)(?:<[^>]*>)?\] +|(?P<column>\d{1,10})(?:<[^>]*>)? +(?![0-9.]* *=))?"
     r"(?: *(?:\d\d:\d\d:\d\d(?:\.\d+)?|\d+\.\d+)(?: +\(\+ +\d+(?:\.\d+)?\))? +)?"
     r"(?: *\[ *[0-9a-f?]{1,16}\] +){0,2} *"
 )
@@ -32,6 +32,9 @@ _REMARK = re.compile(
 )
 _OCTAL = re.compile(r"-?0[0-7]+$")  # as umask returns
 _ERROR = re.compile(r" (E[A-Z0-9]+|ERESTART[A-Z_]+)\b")
+
+_OUTSIDE = re.compile(r" /\* (\d{1,10}) in strace's PID NS \*/")
+CLONES = frozenset({"clone", "clone2", "clone3", "fork", "vfork"})
 
 
 class Line(NamedTuple):
@@ -84,6 +87,9 @@ def _whole(kind: int, pid: int, found: re.Match[str]) -> Line:
     result = None if shown == "?" else int(shown, 8 if _OCTAL.match(shown) else 0)
     rest = found["rest"]
     error = ""
+    if rest.startswith(" /* ") and found["name"] in CLONES:
+        outside = _OUTSIDE.match(rest)
+        result = int(outside[1]) if outside else result
     if rest and (result == -1 or result is None):
         named = _ERROR.match(rest)
         if named:

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from vmsim.units import MIB
-from vmsim.workload.strace.line import BEGUN, EXIT, REMARK, RESUMED, Line, parse_line
+from vmsim.workload.strace.line import BEGUN, CLONES, EXIT, REMARK, RESUMED, Line, parse_line
 from vmsim.workload.trace.format import TraceError
 from vmsim.workload.trace.stream import ByteStream, StreamError
 
 LONGEST_LINE = 1 << 20
-CLONES = frozenset({"clone", "clone2", "clone3", "fork", "vfork"})
 _AHEAD = 1 << 16
 """Lines looked at for who the parent of a new process is."""
 

@@ -25,6 +25,8 @@ PREFIXES = {  # options: what stands before the call, and the process that it na
     "-i": ("[00007f7b9c884ad7] ", 0),
     "-i, unknown": ("[????????????????] ", 0),
     "-n": ("[ 149] ", 0),
+    "-f --decode-pids=comm": ("[pid 28984<a b>] ", 28984),
+    "-f -o --decode-pids=comm": ("28984<a> ", 28984),
     "-f -o -tt -i -n": ("28984 12:00:01.000001 [00007f7b9c884ad7] [ 149] ", 28984),
 }
 
