@@ -11,11 +11,10 @@ from vmsim.mm.vma import find_vma
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FILE_COLUMNS
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_NR_TASKS
+from vmsim.struct.kernel import SC_NR_TASKS
 from vmsim.struct.tasks import EXIT_DONE, NR_RLIMITS, T_CAPS, T_MM, T_PARENT, T_STATE, T_TGID, TASK_COLUMNS, TASK_RUNNABLE
 from vmsim.struct.vmas import (
     MM_BRK,
-    MM_BRK_SHORT,
     MM_COLUMNS,
     MM_MMAP_BASE,
     MM_START_BRK,
@@ -137,12 +136,9 @@ def _forget(k, file):
 
 @compiled
 def _heap(k, mm, start, address):
-    row = k.mm[mm]
-    shift = k.geo[G_PAGE_SHIFT]
     if start >= 0:
-        row[MM_START_BRK] = (start + (1 << shift) - 1) >> shift
-    row[MM_BRK] = (address + (1 << shift) - 1) >> shift
-    row[MM_BRK_SHORT] = (row[MM_BRK] << shift) - address
+        k.mm[mm, MM_START_BRK] = start
+    k.mm[mm, MM_BRK] = address
     return 0
 
 

@@ -70,8 +70,8 @@ class Assumptions:
     def heap(self, task: Task, result: int) -> None:
         """The first break of a program."""
         # A heap whose beginning the log doesn't show may shrink to anywhere.
-        task.memory.heap_start = -(-result >> PAGE_SHIFT) if task.memory.from_exec else 1
-        self._machine.heap(task.tid, task.memory.heap_start << PAGE_SHIFT, result)
+        task.memory.heap_start = -(-result >> PAGE_SHIFT)
+        self._machine.heap(task.tid, result if task.memory.from_exec else 1, result)
         task.memory.heap_known = True
         self.made[HEAP] += 1
 

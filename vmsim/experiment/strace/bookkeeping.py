@@ -12,9 +12,9 @@ from vmsim.experiment.strace.left_out import HUGE_PAGES
 from vmsim.experiment.strace.machine import ALL_CAPS, PAGE_SHIFT, Machine
 from vmsim.experiment.strace.names import number
 from vmsim.experiment.strace.process import Privileges, Processes, Task
-from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
+from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.workload.strace.line import Line
 from vmsim.workload.strace.values import descriptor, fields, noted_path, split_args, string, without_comments
 

@@ -7,11 +7,10 @@ from collections import Counter
 from vmsim.experiment.strace.assumed import Assumptions
 from vmsim.experiment.strace.call import PAGE, Call, Difference, pages_of
 from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
-from vmsim.experiment.strace.left_out import DEVICES, HUGE_PAGES, MACHINE_MEMORY, of_answer
+from vmsim.experiment.strace.left_out import DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
 from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
-from vmsim.experiment.strace.names import MAP_HUGE_SHIFT, number
+from vmsim.experiment.strace.names import MAP_DROPPABLE, MAP_HUGE_SHIFT, number
 from vmsim.experiment.strace.process import Memory, Pending, Task
-from vmsim.mm.mmap import FMODE_READ, FMODE_WRITE
 from vmsim.spec.flags import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -29,6 +28,7 @@ from vmsim.spec.flags import (
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENOMEM, EPERM
+from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.kernel import SYS_MMAP_MIN_ADDR
 from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNLOCK, SYS_MUNMAP, SYSCALL_NAMES
 from vmsim.workload.strace.values import split_args
@@ -122,6 +122,8 @@ class MemoryCalls:
             call.numbers[4] = self._descriptor(call, fd, path, offset + length)
         if flags & MAP_HUGETLB:
             call.rule = HUGE_PAGES
+        elif flags & (MAP_TYPE | MAP_ANONYMOUS) == MAP_DROPPABLE | MAP_ANONYMOUS:
+            call.rule = DROPPABLE
         elif call.opening is not None and call.opening.inode.kind in (DEVICE, HUGETLB):
             call.rule = DEVICES if call.opening.inode.kind == DEVICE else HUGE_PAGES
         elif flags & MAP_LOCKED or self._machine.kernel.mm[task.memory.row, v.MM_DEF_FLAGS] & v.VM_LOCKED:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vmsim.experiment.strace.machine import Machine
-from vmsim.mm.mmap import FD_OPEN_SHIFT, FMODE_READ, FMODE_WRITE
-from vmsim.struct.files import FILE_TMPFS, FILE_WITHOUT_MMAP
+from vmsim.struct.files import FD_OPEN_SHIFT, FILE_TMPFS, FILE_WITHOUT_MMAP, FMODE_READ, FMODE_WRITE
 
 FILE, PLAIN_ZERO, OTHER, DEVICE, HUGETLB = range(5)
 """Kinds: a file; /dev/zero; what can't be mapped; a device or another thing with rules of its own; a file of huge pages."""

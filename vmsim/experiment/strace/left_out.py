@@ -21,6 +21,7 @@ HUGE_PAGES = "hugetlbfs"
 DEVICES = "device mappings"
 MACHINE_MEMORY = "more memory than the simulated machine has"
 NUMA = "NUMA placement"
+DROPPABLE = "droppable memory"
 RULES = {
     HUGE_PAGES: "mappings of huge pages, by MAP_HUGETLB, hugetlbfs or SHM_HUGETLB",
     DEVICES: "mappings of devices and of anonymous inodes (io_uring, perf, KVM, dma-buf), whose drivers decide",
@@ -38,6 +39,9 @@ RULES = {
     "process_madvise": "advice for another process",
     "shadow stacks": "map_shadow_stack",
     "SysV shared memory": "a segment whose size the log doesn't tell",
+    "guard regions": "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE",
+    DROPPABLE: "memory that the kernel may drop, by MAP_DROPPABLE",
+    "hidden argument": "the address that mremap takes with MREMAP_DONTUNMAP, which strace shows with MREMAP_FIXED only",
     "interrupted": "a call that a signal stopped, and that is made again",
     "injected": "a result that strace itself put in",
 }
@@ -52,6 +56,7 @@ _ADVICE = {
     MADV_HWPOISON: "memory errors", MADV_SOFT_OFFLINE: "memory errors", MADV_COLLAPSE: "transparent huge pages",
     MADV_HUGEPAGE: "transparent huge pages", MADV_NOHUGEPAGE: "transparent huge pages", MADV_MERGEABLE: "KSM", MADV_UNMERGEABLE: "KSM",
 }  # fmt: skip
+_GUARDS = frozenset({102, 103})
 _SURE_ADVICE = frozenset({"KSM", "transparent huge pages"})
 
 
@@ -62,7 +67,11 @@ def of_answer(name: str, numbers: list[int], expected: int, opening: Opening | N
         return "seccomp"
     if error == errno.EINTR:
         return "interrupted"
-    if name == "madvise" and len(numbers) > 2:
+    if name == "mremap" and error == errno.EINVAL and numbers[3] & (MREMAP_DONTUNMAP | MREMAP_FIXED) == MREMAP_DONTUNMAP:
+        return "hidden argument"
+    if name == "madvise" and numbers[2] in _GUARDS:
+        return "guard regions"
+    if name == "madvise":
         rule = _ADVICE.get(numbers[2])
         if rule is not None and (rule not in _SURE_ADVICE or error == errno.EINVAL or numbers[2] == MADV_COLLAPSE):
             return rule

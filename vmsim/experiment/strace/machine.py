@@ -14,7 +14,7 @@ from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
-from vmsim.struct.syscalls import SYS_BRK
+from vmsim.struct.syscalls import SYS_BRK, SYS_FTRUNCATE
 from vmsim.workload import replay as r
 from vmsim.workload import replay_tasks as rt
 from vmsim.workload.replay import replay_step
@@ -154,6 +154,9 @@ class Machine:
 
     def resize_file(self, row: int, size: int) -> None:
         """Let a file be `size` bytes long; its cache gets room for that if it hasn't yet."""
+        if size < self.kernel.file[row, f.FI_SIZE]:
+            self.call(0, SYS_FTRUNCATE, [row << 2 | f.FMODE_WRITE, size])
+            return
         pages = min(-(-size // PAGE_SIZE), _LARGEST_FILE)
         room = int(self.kernel.file[row, f.FI_CAPACITY])
         if pages > room:
