@@ -14,6 +14,8 @@ from vmsim.spec.flags import (
     MADV_REMOVE,
     MADV_SOFT_OFFLINE,
     MADV_UNMERGEABLE,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
     PROT_EXEC,
 )
 
