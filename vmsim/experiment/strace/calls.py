@@ -60,6 +60,7 @@ class MemoryCalls:
             simulated = self._run(call)
         except MemoryError:
             self.rules[MACHINE_MEMORY] += 1
+            call.rule = MACHINE_MEMORY
             self._settle(call, None)
             return None
         difference = None
@@ -238,6 +239,7 @@ class MemoryCalls:
         rule = self._outside(call) or of_answer(call.name, call.numbers, call.expected, call.opening, call.task.filtered)
         if rule is not None:
             self.rules[rule] += 1
+            call.rule = rule
             return True
         pages = self._growth(call)
         if simulated >= 0 and self._could_lock(call) and self._assumed.lower_limit(call.task, pages):
