@@ -7,7 +7,7 @@ from collections import Counter
 from vmsim.experiment.strace.assumed import Assumptions
 from vmsim.experiment.strace.call import PAGE, Call, Difference, pages_of
 from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
-from vmsim.experiment.strace.left_out import DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
+from vmsim.experiment.strace.left_out import COMPAT, DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
 from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
 from vmsim.experiment.strace.names import MAP_DROPPABLE, MAP_HUGE_SHIFT, number
 from vmsim.experiment.strace.process import Memory, Pending, Task
@@ -236,7 +236,8 @@ class MemoryCalls:
 
     def _explained(self, call: Call, simulated: int) -> bool:
         """Whether a different answer comes from what is left out, or from what the log doesn't tell."""
-        rule = self._outside(call) or of_answer(call.name, call.numbers, call.expected, call.opening, call.task.filtered)
+        rule = COMPAT if call.task.memory.compat else self._outside(call)
+        rule = rule or of_answer(call.name, call.numbers, call.expected, call.opening, call.task.filtered)
         if rule is not None:
             self.rules[rule] += 1
             call.rule = rule

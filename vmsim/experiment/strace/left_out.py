@@ -24,6 +24,7 @@ DEVICES = "device mappings"
 MACHINE_MEMORY = "more memory than the simulated machine has"
 NUMA = "NUMA placement"
 DROPPABLE = "droppable memory"
+COMPAT = "32-bit programs"
 RULES = {
     HUGE_PAGES: "mappings of huge pages, by MAP_HUGETLB, hugetlbfs or SHM_HUGETLB",
     DEVICES: "mappings of devices and of anonymous inodes (io_uring, perf, KVM, dma-buf), whose drivers decide",
@@ -44,6 +45,7 @@ RULES = {
     "guard regions": "MADV_GUARD_INSTALL and MADV_GUARD_REMOVE",
     DROPPABLE: "memory that the kernel may drop, by MAP_DROPPABLE",
     "hidden argument": "the address that mremap takes with MREMAP_DONTUNMAP, which strace shows with MREMAP_FIXED only",
+    COMPAT: "programs of 32 bits, whose address space ends elsewhere",
     "interrupted": "a call that a signal stopped, and that is made again",
     "injected": "a result that strace itself put in",
 }

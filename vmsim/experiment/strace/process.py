@@ -29,6 +29,7 @@ class Memory:
     heap_known: bool = False
     heap_start: int = 0  # page
     from_exec: bool = False
+    compat: bool = False  # of a 32-bit program
     steps: deque[Entry] = field(default_factory=lambda: deque(maxlen=STEPS_SHOWN + 1))
     calls: int = 0
     pending: list[Pending] = field(default_factory=list)

@@ -31,6 +31,7 @@ NEWEST = VERSIONS[-1]
 _EXECS = frozenset({"execve", "execveat"})
 _RELEASE = re.compile(rb'(?:release="|Tested kernel: |Linux version )(\d+\.\d+[0-9A-Za-z.+_-]*)')
 _SEARCHED = 1 << 22
+_MMAPS = frozenset({"mmap2", "old_mmap"})  # as 32-bit programs call it; strace shows the offset in bytes
 _NO_BREAK = frozenset({"NULL", "0", "0 /* NULL */", "0x0"})
 _RESTARTS = "ERESTART"
 
@@ -138,6 +139,9 @@ class Replayer:
                 self._calls.begin_unmapping(task, line.args)
         elif name in ARGUMENTS:
             self._memory_call(task, Entry(number, line))
+        elif name in _MMAPS:
+            task.memory.compat = True
+            self._memory_call(task, Entry(number, line._replace(name="mmap")))
         elif name in CLONES:
             self._cloned(task, line)
         elif name in _EXECS:

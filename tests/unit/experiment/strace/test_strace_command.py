@@ -68,6 +68,7 @@ def test_impossible_answers_diverge(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("mmap(NULL, 4096, PROT_READ, MAP_SHARED, 3</dev/dri/card0>, 0) = 0x7f1b5de20000", "device mappings"),
         ("madvise(0x7f1b5de29000, 4096, MADV_HWPOISON) = -1 EPERM (Operation not permitted)", "memory errors"),
         ("mbind(0x7f1b5de29000, 4096, MPOL_BIND, [0x1], 64, 0) = 0", "NUMA placement"),
+        ("mmap2(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = -1 ENOMEM (Cannot allocate memory)", "32-bit programs"),
         ("mlock(0x7f1b5de29000, 4096) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)", "interrupted"),
     ],
 )
