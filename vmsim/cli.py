@@ -167,6 +167,7 @@ def _show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DIR", help="a result directory")
     parser.add_argument("--row", metavar="ID", help="the row to show (default: an overview of all)")
     parser.add_argument("--seed", metavar="N", type=int, help="the run of that seed index (default: the first)")
+    parser.add_argument("--proc", metavar="FILE", help="only what the program's `show` steps kept of this file of /proc (with --row)")
 
 
 def _schema(parser: argparse.ArgumentParser) -> None:

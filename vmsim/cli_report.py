@@ -36,7 +36,7 @@ def plot(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Print one run in full, or an overview of the directory."""
-    from vmsim.report.show import overview_text, run_text
+    from vmsim.report.show import overview_text, proc_text, run_text
 
     results = load_results(args.dir)
     if args.row is None:
@@ -46,7 +46,7 @@ def show(args: argparse.Namespace) -> int:
     chosen = [run for run in runs if args.seed in (None, run.seed_index)]
     if not chosen:
         raise VmsimError(f"row {args.row!r} has no run of seed {args.seed}; it has {_listed(results, args.row)}")
-    print(run_text(chosen[0]), end="")
+    print(proc_text(chosen[0], args.proc) if args.proc else run_text(chosen[0]), end="")
     return 0
 
 

@@ -75,6 +75,9 @@ RULES = (
     Rule("dontunmap_counts_locked", "6.18", None, "MREMAP_DONTUNMAP of a locked mapping adds its pages to locked_vm though the old one loses its lock", "mremap.c since 6.17: vrm_stat_account; seen on 6.18"),
     Rule("memfd_exec_flags", "6.18", None, "memfd_create knows MFD_NOEXEC_SEAL and MFD_EXEC", "105ff5339f49 (6.3)"),
     Rule("brk_keeps_stack_gap", "6.1", None, "brk keeps the stack guard gap below a growing-down mapping free", "1be7107fbe18 (4.12)"),
+    Rule("proc_hugetlb_lines", "4.4", None, "smaps and status show hugetlb pages (Shared_Hugetlb, Private_Hugetlb, HugetlbPages)", "25ee01a2fca0, 5d317b2b6536 (4.4)"),
+    Rule("proc_lines_6_1", "6.1", None, "/proc shows what came from 4.5 to 6.1: RssAnon, RssFile and RssShmem, LazyFree, Pss_Dirty, THPeligible, KReclaimable, Percpu, the node's counters in zoneinfo", "fs/proc/task_mmu.c, fs/proc/meminfo.c, mm/vmstat.c of v6.1"),
+    Rule("proc_lines_6_18", "6.18", None, "/proc shows what came from 6.2 to 6.18: KSM in smaps, SecPageTables, Balloon, promo and the pagesets' bounds in zoneinfo", "the /proc of the 6.18 kernel that was recorded"),
 )  # fmt: skip
 
 

@@ -80,6 +80,16 @@ class SeriesRecord:
 
 
 @dataclass(frozen=True)
+class ProcRecord:
+    """One text of /proc that a `show` step kept: whose, at which simulated time, the file's name, its text."""
+
+    task: str
+    t_ns: int
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One run: a row of an experiment under one seed.
 
@@ -104,6 +114,7 @@ class RunResult:
     vmstat: Mapping[str, int]
     latency: tuple[LatencyRecord, ...] = ()
     series: tuple[SeriesRecord, ...] = ()
+    proc: tuple[ProcRecord, ...] = ()
 
     @cached_property
     def result_hash(self) -> str:
@@ -189,6 +200,8 @@ def canonical(result: RunResult) -> bytes:
     data = {f.name: plain(getattr(result, f.name)) for f in fields(result) if f.name not in _IDENTITY}
     data["latency"] = [histogram for histogram in data["latency"] if histogram["count"]]
     data["series"] = [series for series in data["series"] if series["t_ns"]]
+    if not data["proc"]:
+        del data["proc"]
     return _text(data)
 
 
@@ -206,6 +219,7 @@ def run_from_json(data: Mapping[str, Any]) -> RunResult:
     known["cpus"] = tuple(CpuRecord(**cpu) for cpu in data["cpus"])
     known["latency"] = tuple(LatencyRecord(**_tupled(item)) for item in data["latency"])
     known["series"] = tuple(SeriesRecord(**_tupled(item)) for item in data["series"])
+    known["proc"] = tuple(ProcRecord(**item) for item in data.get("proc", ()))
     result = RunResult(**known)
     if result.result_hash != data["result_hash"]:
         raise ValueError("its content does not match its hash")

@@ -14,6 +14,7 @@ from vmsim.experiment.record import (
     CpuRecord,
     LatencyRecord,
     PhaseRecord,
+    ProcRecord,
     RunResult,
     SeriesRecord,
     TaskRecord,
@@ -69,6 +70,7 @@ def run_one(
         vmstat=dict(zip(VMSTAT_NAMES, built.kernel.vmstat.tolist(), strict=True)),
         latency=_latencies(built) if outputs.histogram else (),
         series=_series(built),
+        proc=tuple(ProcRecord(shown.task, shown.t_ns, shown.file, shown.text) for shown in built.shown),
     )
     built.kernel.release()
     return result

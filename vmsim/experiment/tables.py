@@ -18,6 +18,7 @@ from vmsim.experiment.record import (
     CpuRecord,
     LatencyRecord,
     PhaseRecord,
+    ProcRecord,
     RunResult,
     SeriesRecord,
     TaskRecord,
@@ -38,6 +39,7 @@ _COLUMNS = {
     "vmstat": _KEY + "counter:str value:int:count",
     "latency": _KEY + "task:str kind:str low_ns:int:ns high_ns:int:ns count:int:count",
     "series": _KEY + "counter:str t_ns:int:ns value:int:count",
+    "proc": _KEY + "task:str t_ns:int:ns file:str text:str",
 }
 TABLES = tuple(_COLUMNS)
 
@@ -90,6 +92,7 @@ def _append(rows: dict[str, list[tuple[Any, ...]]], run: RunResult) -> None:
         )
     for s in run.series:
         rows["series"].extend((*key, s.counter, t, value) for t, value in zip(s.t_ns, s.value, strict=True))
+    rows["proc"].extend((*key, shown.task, shown.t_ns, shown.file, shown.text) for shown in run.proc)
 
 
 def from_tables(tables: Mapping[str, pa.Table]) -> list[RunResult]:
@@ -143,6 +146,7 @@ def _run(key: Key, rows: Mapping[str, list[tuple[Any, ...]]]) -> RunResult:
         vmstat=dict(rows["vmstat"]),
         latency=tuple(LatencyRecord(*owner, *zip(*buckets, strict=True)) for owner, buckets in latency.items()),
         series=tuple(SeriesRecord(counter, *zip(*points, strict=True)) for counter, points in series.items()),
+        proc=tuple(ProcRecord(*shown) for shown in rows["proc"]),
     )
     if run.result_hash != result_hash:
         raise ValueError(f"run {run.seed_index} of row {run.row_id!r} does not match its hash")

@@ -16,6 +16,7 @@ from vmsim.machine.boot import boot, machine_zones
 from vmsim.machine.image import HEAP, IMAGE_FILES, code_page, dynamic_image
 from vmsim.machine.machine import Machine, Options
 from vmsim.machine.patterns import fill_patterns, table_size
+from vmsim.machine.procfs import ProcFs, Shown
 from vmsim.machine.series import Series
 from vmsim.machine.streams import Streams
 from vmsim.machine.switch import ENTRIES
@@ -56,6 +57,8 @@ class Built:
     tasks: tuple[Task, ...]
     file_ids: Mapping[str, int]
     registers: tuple[Mapping[str, int], ...]  # of each task: numbers by name
+    proc: ProcFs
+    shown: list[Shown]  # by the programs' `show` steps so far
 
 
 def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
@@ -253,8 +256,15 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
         BlockDevice(name, make_device_model(spec.type, spec.model_dump(), streams.generator(f"device/{name}")), machine.page_size)
         for name, spec in machine.devices.items()
     ]
+    texts: list[Shown] = []
+    proc = ProcFs(kernel, ids)
+
+    def show(number: int, task: Task) -> None:
+        texts.extend(Shown(task.name, task.since_ns, name, proc.read(name, task.tid, task.name)) for name in assembly.shows[number])
+
     options = Options(
-        phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series
+        phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series,
+        show=show,
     )
     registers = tuple(assembler.registers for _, assembler in programs)
-    return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids, registers)
+    return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids, registers, proc, texts)

@@ -45,6 +45,7 @@ class Options:
     child_names: tuple[str, ...] = ()
     event_names: tuple[str, ...] = ()
     series: Series | None = None
+    show: Callable[[int, Task], None] | None = None  # keeps the texts of a program's `show` step, by its number
 
 
 DEFAULTS: Final = Options()
@@ -78,6 +79,7 @@ class Machine:
         self._child_names = options.child_names
         self._event_names = options.event_names
         self._children: dict[tuple[int, int], int] = {}  # tasks made, by parent and name
+        self._show = options.show
         self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
         self.busy = 0  # CPUs that are neither idle nor parked
         self.stop_ns = FAR  # from when on CPUs don't begin another slice
@@ -157,8 +159,12 @@ class Machine:
     # What the parts of the machine tell it.
 
     def mark_phase(self, task: Task) -> None:
-        """A task has passed the mark in SC_PHASE_MARK at the end of its slice."""
-        self.phases.mark(task, int(self.kernel.sc[SC_PHASE_MARK]), task.since_ns)
+        """A task has passed the mark in SC_PHASE_MARK at the end of its slice: a phase's, or -1 - the number of a `show` step."""
+        mark = int(self.kernel.sc[SC_PHASE_MARK])
+        if mark >= 0:
+            self.phases.mark(task, mark, task.since_ns)
+        elif self._show is not None:
+            self._show(-1 - mark, task)
 
     def forked(self, parent: Task, what: int) -> None:
         """A task has made another: the number of its name << 32 | tid. It is called `parent/name-0`, and so on."""

@@ -38,9 +38,11 @@ from vmsim.struct.vmas import (
     MM_PGD,
     MM_START_BRK,
     MM_START_DATA,
+    MM_START_STACK,
     MM_TASK_SIZE,
     MM_TEXT,
     MM_USERS,
+    VM_GROWSDOWN,
     VM_MAYEXEC,
     VM_MAYREAD,
     VM_MAYWRITE,
@@ -67,6 +69,8 @@ def load_image(k, tid, mm):
     shift = k.geo[G_PAGE_SHIFT]
     for i in range(1, image[0, IM_START] + 1):
         flags = image[i, IM_FLAGS] | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | row[MM_DEF_FLAGS]
+        if flags & VM_GROWSDOWN != 0:
+            row[MM_START_STACK] = (image[i, IM_START] + image[i, IM_PAGES] - 1) << shift
         if mmap_region(k, tid, image[i, IM_START], image[i, IM_PAGES], flags, image[i, IM_FILE], image[i, IM_PGOFF]) < 0:
             return -ENOMEM
     row[MM_TEXT] = image[0, IM_TEXT]

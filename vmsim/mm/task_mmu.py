@@ -12,7 +12,19 @@ from vmsim.mm.stack import is_stack_guard_page
 from vmsim.struct.files import FI_INO
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_ANON, PTE_PRESENT, PTE_SHIFT, PTE_ZERO
+from vmsim.struct.pages import (
+    P_FLAGS,
+    P_MAPCOUNT,
+    PG_ANON,
+    PG_DIRTY,
+    PG_REFERENCED,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_SWAP,
+    PTE_YOUNG,
+    PTE_ZERO,
+)
 from vmsim.struct.vmas import (
     MM_FIRST,
     MM_LOCKED_VM,
@@ -50,6 +62,21 @@ PAGE_ANON = 2
 PAGE_FILE = 3
 
 PSS_SHIFT = 12
+
+# What `smaps_pte_range` counts, in pages; sums of shares in bytes << PSS_SHIFT.
+SM_START = 0  # first page that is shown
+SM_RSS = 1
+SM_PSS = 2
+SM_PSS_DIRTY = 3
+SM_SHARED_CLEAN = 4
+SM_SHARED_DIRTY = 5
+SM_PRIVATE_CLEAN = 6
+SM_PRIVATE_DIRTY = 7
+SM_REFERENCED = 8
+SM_ANONYMOUS = 9
+SM_LAZYFREE = 10
+SM_SWAP = 11
+SM_NUMBERS = 12
 
 
 @compiled
@@ -98,6 +125,53 @@ def show_smap(k, mm, v, at):
     view[at + 6] = rss
     view[at + 7] = anon
     view[at + 8] = pss
+
+
+@compiled
+def smaps_pte_range(k, mm, v):
+    """What smaps counts over the pages of a VMA, in `k.shown` from VW_VALUES on: SM_* (smaps_pte_range); a hidden guard page is none."""
+    view = k.shown
+    vma = k.vma
+    for i in range(SM_NUMBERS):
+        view[VW_VALUES + i] = 0
+    page = 1 << (k.geo[G_PAGE_SHIFT] + PSS_SHIFT)
+    vpn = vma[v, V_START]
+    view[VW_VALUES + SM_START] = vpn + 1 if is_stack_guard_page(k, v, vpn) else vpn
+    while vpn < vma[v, V_END]:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= vma[v, V_END]:
+            break
+        slot = leaf_slot(k, mm, vpn)
+        last = min(vma[v, V_END], (vpn | (leaf_pages(k) - 1)) + 1)
+        while vpn < last:
+            entry = k.pt[slot]
+            if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
+                _smaps_account(k, entry, page)
+            elif entry & PTE_PRESENT == 0 and entry & PTE_SWAP != 0:
+                view[VW_VALUES + SM_SWAP] += 1
+            vpn += 1
+            slot += 1
+
+
+@compiled
+def _smaps_account(k, entry, page):
+    """Count one mapped page (smaps_account)."""
+    view = k.shown
+    flags = k.frame[entry >> PTE_SHIFT, P_FLAGS]
+    count = k.frame[entry >> PTE_SHIFT, P_MAPCOUNT]
+    dirty = flags & PG_DIRTY != 0 or entry & PTE_DIRTY != 0
+    view[VW_VALUES + SM_RSS] += 1
+    view[VW_VALUES + SM_PSS] += page // count
+    if dirty:
+        view[VW_VALUES + SM_PSS_DIRTY] += page // count
+    kind = SM_PRIVATE_CLEAN if count == 1 else SM_SHARED_CLEAN
+    view[VW_VALUES + kind + (1 if dirty else 0)] += 1
+    if flags & PG_REFERENCED != 0 or entry & PTE_YOUNG != 0:
+        view[VW_VALUES + SM_REFERENCED] += 1
+    if flags & PG_ANON != 0:
+        view[VW_VALUES + SM_ANONYMOUS] += 1
+        if not dirty:
+            view[VW_VALUES + SM_LAZYFREE] += 1
 
 
 @compiled

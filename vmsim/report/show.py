@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from vmsim.errors import VmsimError
 from vmsim.experiment.record import RunResult
 from vmsim.experiment.store import Results
 from vmsim.report.compare import phases_of, rows_with_runs
@@ -51,6 +52,7 @@ def run_text(run: RunResult) -> str:
         "",
         *_tasks(run),
         "",
+        *_kept(run),
         "/proc/vmstat",
         *(f"{name} {value}" for name, value in run.vmstat.items() if value),
     ]
@@ -67,6 +69,24 @@ def _matrix(head: str, columns: Columns, told: Callable[[int], str], total: bool
     if total:
         rows.append(("total", *(told(sum(column.values())) for _, column in columns)))
     return laid_out((head, *(label for label, _ in columns)), rows, left=1)
+
+
+def _kept(run: RunResult) -> list[str]:
+    """The texts that `show` steps kept, by name; `proc_text` prints them."""
+    if not run.proc:
+        return []
+    rows = [(shown.file, shown.task, f"{shown.t_ns / NS_PER_MS:,.6f}", str(shown.text.count("\n"))) for shown in run.proc]
+    return [*laid_out(("/proc kept (show --proc FILE)", "task", "at, ms", "lines"), rows, left=2), ""]
+
+
+def proc_text(run: RunResult, file: str) -> str:
+    """What `show` steps kept of one file of /proc, in the order of time. Raises VmsimError if there is nothing."""
+    found = [shown for shown in run.proc if shown.file == file]
+    if not found:
+        known = tuple(dict.fromkeys(shown.file for shown in run.proc))
+        raise VmsimError(f"no `show` step kept {file!r}; kept: {', '.join(known) or 'nothing'}")
+    head = "==> {0.file} of {0.task} at {0.t_ns} ns <==\n"
+    return "\n".join((head.format(shown) if len(found) > 1 else "") + shown.text for shown in found)
 
 
 def _tasks(run: RunResult) -> list[str]:

@@ -30,6 +30,7 @@ from vmsim.spec.process_calls import (
     PrlimitStep,
 )
 from vmsim.spec.processes import PROCESS_STEPS, PostStep, WaitForStep, WaitStep
+from vmsim.spec.show import ShowStep
 from vmsim.spec.syscalls import (
     BrkStep,
     FadviseStep,
@@ -208,7 +209,7 @@ class ExitStep(StepParent):
 
 CONTROL_STEPS = (
     AccessStep, DrawStep, TouchStep, ComputeStep, SleepStep, LoopStep, SetStep, IfStep, OnSignalStep, PhaseStep,
-    ForkStep, CloneStep, ExitStep, *PROCESS_STEPS,
+    ShowStep, ForkStep, CloneStep, ExitStep, *PROCESS_STEPS,
 )  # fmt: skip
 _ALL: tuple[type[StepParent], ...] = (*CALL_STEPS, *CONTROL_STEPS)
 STEPS: Mapping[str, type[StepParent]] = {step.step: step for step in _ALL}
@@ -282,6 +283,7 @@ Step = Annotated[
     | Annotated[WaitStep, Tag("wait")]
     | Annotated[PostStep, Tag("post")]
     | Annotated[WaitForStep, Tag("wait_for")]
+    | Annotated[ShowStep, Tag("show")]
     | Annotated[ExitStep, Tag("exit")],
     Discriminator(_step_name),
     WrapSerializer(_wrapped),

@@ -44,6 +44,9 @@ RULE_NAMES = (
     "dontunmap_counts_locked",
     "memfd_exec_flags",
     "brk_keeps_stack_gap",
+    "proc_hugetlb_lines",
+    "proc_lines_6_1",
+    "proc_lines_6_18",
 )
 
 
@@ -94,3 +97,6 @@ R_MREMAP_DONTUNMAP = _index("mremap_dontunmap")
 R_DONTUNMAP_COUNTS_LOCKED = _index("dontunmap_counts_locked")
 R_MEMFD_EXEC_FLAGS = _index("memfd_exec_flags")
 R_BRK_KEEPS_STACK_GAP = _index("brk_keeps_stack_gap")
+R_PROC_HUGETLB_LINES = _index("proc_hugetlb_lines")
+R_PROC_LINES_6_1 = _index("proc_lines_6_1")
+R_PROC_LINES_6_18 = _index("proc_lines_6_18")

@@ -11,6 +11,7 @@ from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, re
 from vmsim.spec.patterns import PatternSpec
 from vmsim.spec.process_calls import FallocateStep, FtruncateStep
 from vmsim.spec.processes import PostStep, WaitForStep, WaitStep
+from vmsim.spec.show import ShowStep
 from vmsim.spec.steps import (
     AccessStep,
     CloneStep,
@@ -90,6 +91,7 @@ class Assembly:
     phases: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
+    shows: list[tuple[str, ...]] = field(default_factory=list)  # files of /proc to keep, by -1 - mark
 
 
 def signed(value: int) -> int:
@@ -231,6 +233,9 @@ class Assembler:
                 self.handlers.append((self.emit(ins.OP_HANDLER, _SIGNALS[step.signal], 0, register), step))
             case PhaseStep():
                 self.phase(step)
+            case ShowStep():
+                self.out.shows.append(step.files)
+                self.emit(ins.OP_PHASE, -len(self.out.shows))
             case ExitStep():
                 self.emit(ins.OP_EXIT)
             case _:

@@ -1,0 +1,45 @@
+"""The files of /proc as texts, made from the kernel's tables at the present simulated time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vmsim.machine.procfs.names import file_names
+from vmsim.machine.procfs.process import Process
+from vmsim.machine.procfs.system import System
+from vmsim.spec.show import PROC_FILES, PROCESS_FILES
+from vmsim.struct.kernel import Kernel
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One text that a program's `show` step kept: whose, at which simulated time, the file's name, its text."""
+
+    task: str
+    t_ns: int
+    file: str
+    text: str
+
+
+class ProcFs:
+    """/proc of a simulated machine. `files` are ids of files by name, as `Built.file_ids` has them."""
+
+    def __init__(self, kernel: Kernel, files: Mapping[str, int] | None = None) -> None:
+        self.kernel = kernel
+        self.paths = file_names(files or {})
+
+    def process(self, tid: int, name: str = "task") -> Process:
+        """The files of one task."""
+        return Process(self.kernel, tid, name, self.paths)
+
+    def system(self) -> System:
+        """The files of the whole machine."""
+        return System(self.kernel)
+
+    def read(self, file: str, tid: int = 1, name: str = "task") -> str:
+        """One file by its name: of a task (maps, smaps, status, limits, pagemap), or of the machine. Raises KeyError for another."""
+        if file not in PROC_FILES:
+            raise KeyError(file)
+        text: str = getattr(self.process(tid, name) if file in PROCESS_FILES else self.system(), file)()
+        return text
