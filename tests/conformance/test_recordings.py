@@ -8,7 +8,8 @@ import pytest
 
 from vmsim.arch.rules import RULES, model_version
 from vmsim.experiment.conform.recording import Sequence, read_sequences
-from vmsim.experiment.conform.replay import Replayer, replay_all
+from vmsim.experiment.conform.replay import Replayer
+from vmsim.experiment.conform.tally import replay_all
 from vmsim.struct.jit import JIT
 from vmsim.struct.rules import RULE_NAMES
 

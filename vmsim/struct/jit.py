@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 _ROOMS = ("struct", "hw", "mm", "workload", "machine")
-_FILES = ("experiment/bench.py",)
+_FILES = ("experiment/bench.py", "experiment/conform/shown_text.py")
 F = TypeVar("F", bound=Callable[..., Any])
 
 

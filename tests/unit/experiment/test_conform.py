@@ -11,11 +11,10 @@ import pytest
 
 from vmsim.cli import main
 from vmsim.errors import VmsimError
+from vmsim.experiment.conform import tally
 from vmsim.experiment.conform.contents import Contents
 from vmsim.experiment.conform.recording import read_sequences, runs
 from vmsim.experiment.conform.replay import Replayer
-from vmsim.experiment.conform.state import StateText
-from vmsim.mm.task_mmu import PAGE_ANON, PAGE_ZERO, VW_NRUNS, VW_STATE
 
 FOUND = Path(__file__).parents[2] / "conformance" / "data" / "found.jsonl.gz"
 
@@ -104,6 +103,47 @@ def test_cut_short_or_changed_anywhere(tmp_path: Path) -> None:
             assert str(path) in str(error)
 
 
+def test_damage_behind_a_difference_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sequence is replayed up to its first difference; the lines behind that must be operations all the same."""
+    recording = lines()
+    number = next(n for n, text in enumerate(recording) if '"err":"EINVAL"' in text)
+    recording[number] = recording[number].replace("EINVAL", "EBUSY")
+    recording[-2] = recording[-2][:20] + "\n"
+    path = write(tmp_path / "a.jsonl", recording)
+    assert main(["conform", str(path)]) == 2
+    assert f"a.jsonl:{len(recording) - 1}: not a JSON line" in capsys.readouterr().err
+
+
+def many(tmp_path: Path, wrong: dict[int, tuple[str, str]]) -> Path:
+    """A recording of 12 equal sequences, in some of which the first EINVAL is replaced."""
+    text = "".join(lines())
+    copies = [text.replace('"EINVAL"', wrong[i][0], 1).replace('"vsz"', wrong[i][1], 1) if i in wrong else text for i in range(12)]
+    return write(tmp_path / "many.jsonl", copies)
+
+
+def test_several_processes_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts, and divergences in the file's order with its line numbers, are those of one process."""
+    monkeypatch.setattr(tally, "_PART", 1)
+    length = len(lines())
+    path = many(tmp_path, {3: ('"EBUSY"', '"vsz"'), 7: ('"EIO"', '"vsz"'), 11: ('"EBUSY"', '"vsz"')})
+    one, three = (tally.replay_files([path], processes=count) for count in (1, 3))
+    told = [
+        [(d.sequence.line, d.sequence.steps[d.index].line, d.index, d.child, d.differences) for d in found.divergences]
+        for found in (one, three)
+    ]
+    assert told[0] == told[1]
+    assert [line for line, *_ in told[0]] == [1 + i * length for i in (3, 7, 11)]
+    assert (one.sequences, one.steps) == (three.sequences, three.steps)
+    assert one.sequences == 12
+
+
+def test_several_processes_tell_the_first_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "_PART", 1)
+    path = many(tmp_path, {5: ('"EINVAL"', '"vsize"'), 9: ('"EINVAL"', '"vsize"')})
+    with pytest.raises(VmsimError, match=f":{5 * len(lines()) + 1}: the field 'vsz' is missing"):
+        tally.replay_files([path], processes=3)
+
+
 def test_contents_of_pages() -> None:
     """Page p of the file holds p + 1 up to the file's end; a copy keeps what it was copied from, and a store changes one byte."""
     contents = Contents(file_size=4096 + 100, page_size=4096)
@@ -120,12 +160,3 @@ def test_run_lengths() -> None:
     for wrong in ("3c", "c", "3c1", None, "3c1.x"):
         with pytest.raises(ValueError):
             runs(wrong, 4)
-
-
-def test_runs_of_pages_that_look_alike_are_one() -> None:
-    """Where the zero page can't be told from anonymous pages, a run of both is one run."""
-    zero, anonymous = 2 << 2 | PAGE_ZERO, 3 << 2 | PAGE_ANON
-    view = [0] * VW_STATE + [zero, anonymous]
-    view[VW_NRUNS] = 2
-    assert StateText("lf", True).pages(view) == "2Z3A"
-    assert StateText("lf", False).pages(view) == "5A"

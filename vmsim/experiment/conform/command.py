@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vmsim.errors import VmsimError
-from vmsim.experiment.conform.recording import Json, Sequence, read_sequences
-from vmsim.experiment.conform.replay import Divergence, replay_all
+from vmsim.experiment.conform.recording import Json
+from vmsim.experiment.conform.replay import Divergence
+from vmsim.experiment.conform.tally import cores, replay_files
 
 _RESULTS = frozenset({"i", "op", "ret", "err", "done", "sig", "code", "at", "vals", "vec", "minflt", "majflt", "st", "same", "child"})
 _STEPS_SHOWN = 12
@@ -23,8 +23,7 @@ def conform_command(
 
     `limit` divergences are shown; `seed` selects one sequence; `rules` switches version rules. Raises VmsimError for a damaged file.
     """
-    sequences = chain.from_iterable(_selected(Path(name), seed) for name in files)
-    tally = replay_all(sequences, rules)
+    tally = replay_files(map(Path, files), rules, seed, cores())
     if seed is not None and not tally.sequences:
         raise VmsimError(f"no sequence of seed {seed} in {', '.join(files)}")
     if as_json:
@@ -37,12 +36,6 @@ def conform_command(
             print(f"{hidden} more diverging sequences are not shown (--max {len(tally.divergences)} shows them)\n")
         print(f"sequences {tally.sequences} steps {tally.steps} divergences {len(tally.divergences)}")
     return 1 if tally.divergences else 0
-
-
-def _selected(path: Path, seed: int | None) -> Iterator[Sequence]:
-    for sequence in read_sequences(path):
-        if seed is None or sequence.header.get("seed") == seed:
-            yield sequence
 
 
 def _call(record: Json) -> str:

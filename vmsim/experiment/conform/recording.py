@@ -14,12 +14,11 @@ from typing import Any, BinaryIO, NamedTuple
 from vmsim.errors import VmsimError
 
 LONGEST_LINE = 1 << 22  # bytes
-_STATE = ',"st":'
+_STATE = re.compile(rb'"st":(\{[^{}]*\})')
+_OPERATION = b'{"i":'
+_LAST = b'{"end":'
 _RUN = re.compile(r"(\d{1,9})([^\d])")
 Json = dict[str, Any]
-
-
-_scan = json.JSONDecoder().raw_decode
 
 
 class RecordedState:
@@ -27,7 +26,7 @@ class RecordedState:
 
     __slots__ = ("text",)
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: bytes) -> None:
         self.text = text
 
     def parsed(self) -> Json:
@@ -38,11 +37,23 @@ class RecordedState:
         return state
 
 
-class Step(NamedTuple):
-    """One recorded operation with its line number; `inputs` and results as the recording has them."""
+class Step:
+    """One recorded operation with its line and the line's number; it is taken apart when it is asked for."""
 
-    line: int
-    record: Json
+    __slots__ = ("_record", "line", "path", "text")
+
+    def __init__(self, path: str, line: int, text: bytes) -> None:
+        self.path = path
+        self.line = line
+        self.text = text
+        self._record: Json | None = None
+
+    @property
+    def record(self) -> Json:
+        """Inputs and results as the recording has them. Raises VmsimError if the line holds something else."""
+        if self._record is None:
+            self._record = _record(self.path, self.line, self.text)
+        return self._record
 
 
 @dataclass(frozen=True)
@@ -56,9 +67,13 @@ class Sequence:
     steps: list[Step]
 
 
-def fail(path: str, line: int, message: str) -> VmsimError:
+class RecordingError(VmsimError):
+    """A recording is none, or can't be replayed; the message names file and line."""
+
+
+def fail(path: str, line: int, message: str) -> RecordingError:
     """An error that names the line of a recording."""
-    return VmsimError(f"{path}:{line}: {message}")
+    return RecordingError(f"{path}:{line}: {message}")
 
 
 def _open(path: Path) -> BinaryIO:
@@ -87,30 +102,61 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _records(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Json]]:
-    for number, line in lines:
-        if line.isspace():
-            continue
-        try:
-            record = _parse(line.decode())
-        except (ValueError, RecursionError) as error:
-            what = error.msg if isinstance(error, json.JSONDecodeError) else "not text"
-            raise fail(name, number, f"not a JSON line of a recording ({what})") from None
-        if not isinstance(record, dict):
-            raise fail(name, number, "expected a JSON object")
-        yield number, record
+def _record(name: str, number: int, line: bytes) -> Json:
+    """What a line holds. Raises VmsimError."""
+    try:
+        record = _parse(line)
+    except (ValueError, RecursionError) as error:
+        what = error.msg if isinstance(error, json.JSONDecodeError) else "not text"
+        raise fail(name, number, f"not a JSON line of a recording ({what})") from None
+    if not isinstance(record, dict):
+        raise fail(name, number, "expected a JSON object")
+    return record
 
 
-def _parse(text: str) -> Any:
-    """A line, whose state stays text if it comes last, as recorders write it. Raises ValueError."""
-    if '"child"' not in text:
-        call, found, state = text.rstrip().partition(_STATE)
-        if found and state.endswith("}}"):
-            record, end = _scan(call + "}")
-            if end == len(call) + 1:
-                record["st"] = RecordedState(state[:-1])
-                return record
-    return json.loads(text)
+def _parse(line: bytes) -> Any:
+    """A line as an object, in which states stay text. Raises ValueError."""
+    states = _STATE.findall(line)
+    record = json.loads(_STATE.sub(b'"st":{}', line))
+    if isinstance(record, dict) and states and not _put_back(record, states):
+        return json.loads(line)
+    return record
+
+
+def _put_back(record: Json, states: list[bytes]) -> bool:
+    """Put the texts of states where they were taken from; whether they fit as recorders write them."""
+    child = record.get("child")
+    holders = [record]
+    if isinstance(child, dict) and isinstance(child.get("ops"), list):
+        holders = [child, *child["ops"], record]
+    holders = [holder for holder in holders if isinstance(holder, dict) and holder.get("st") == {}]
+    if len(holders) != len(states):
+        return False
+    for holder, state in zip(holders, states, strict=True):
+        holder["st"] = RecordedState(state)
+    return True
+
+
+class Part(NamedTuple):
+    """Whole sequences of a recording, as lines; `first` is the number of the first one."""
+
+    path: str
+    first: int
+    lines: list[bytes]
+
+
+def parts_of(path: Path, size: int) -> Iterator[Part]:
+    """A recording in parts of at least `size` bytes; an empty one is one part. Raises VmsimError if it can't be read."""
+    lines: list[bytes] = []
+    first, held, number = 1, 0, 0
+    for number, line in _lines(path):
+        lines.append(line)
+        held += len(line)
+        if held >= size and line.startswith(_LAST):
+            yield Part(str(path), first, lines)
+            first, held, lines = number + 1, 0, []
+    if lines or not number:
+        yield Part(str(path), first, lines)
 
 
 def read_sequences(path: Path) -> Iterator[Sequence]:
@@ -124,8 +170,15 @@ def sequences_of(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Sequ
     start: Json | None = None
     steps: list[Step] = []
     first = last = 0
-    for number, record in _records(name, lines):
+    for number, line in lines:
+        text = line.strip()
+        if not text:
+            continue
         last = number
+        if start is not None and text.startswith(_OPERATION):
+            steps.append(Step(name, number, text))
+            continue
+        record = _record(name, number, text)
         if "header" in record:
             if header is not None:
                 raise fail(name, number, f"a sequence begins before the one of line {first} has ended")
@@ -140,13 +193,13 @@ def sequences_of(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Sequ
             if record["end"] != len(steps):
                 raise fail(name, number, f"the end line says {record['end']!r} operations, but {len(steps)} stand before it")
             yield Sequence(name, first, header, start, steps)
-            header = None
+            header = start = None
         elif record.get("op") == "start":
             start = record
         elif start is None:
             raise fail(name, number, "expected the start line")
         else:
-            steps.append(Step(number, record))
+            steps.append(Step(name, number, text))
     if header is not None:
         raise fail(name, last, f"the file ends within the sequence of line {first}")
     if not last:

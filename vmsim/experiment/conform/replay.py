@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vmsim.errors import VmsimError
 from vmsim.experiment.conform.contents import Contents
-from vmsim.experiment.conform.recording import Json, Sequence, Step, fail
+from vmsim.experiment.conform.recording import Json, RecordedState, RecordingError, Sequence, Step, fail
 from vmsim.experiment.conform.rig import CHILD, PAGE_SIZE, PARENT, Rig, as_signed
-from vmsim.experiment.conform.state import Difference, StateText, state_differences
-from vmsim.mm.task_mmu import VW_CODE, VW_MAJFLT, VW_MINFLT, VW_NVALUES, VW_RESULT, VW_SIGNAL, VW_VSZ
+from vmsim.experiment.conform.state import Difference, StateText, answer_differences, state_differences
+from vmsim.mm.task_mmu import VW_CODE, VW_MAJFLT, VW_MINFLT, VW_NVALUES, VW_RESULT, VW_SIGNAL
 from vmsim.struct.errno import ERRNO_NAMES, SIGBUS, SIGSEGV
 from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.rules import R_LOCKONFAULT_MNEMONIC
@@ -22,7 +22,9 @@ from vmsim.workload.replay import FILE, STEP_TOUCH, WINDOW_START
 
 _FDS = {"rw": FILE << 2 | FMODE_READ | FMODE_WRITE, "ro": FILE << 2 | FMODE_READ, "bad": 3, "none": -1}
 _RESOURCES = {"MEMLOCK": RLIMIT_MEMLOCK, "AS": RLIMIT_AS}
-_SIGNALS = {SIGSEGV: "SIGSEGV", SIGBUS: "SIGBUS"}
+_SIGNALS = {SIGSEGV: b"SIGSEGV", SIGBUS: b"SIGBUS"}
+_RET, _DONE, _STATE, _SAME = b',"ret":', b',"done":', b',"st":', b',"same":true}'
+_scan = json.JSONDecoder().raw_decode
 _MAX_TOUCHES = 512
 _LARGEST_MAPPING = 1 << 20  # pages
 _BASE = WINDOW_START * PAGE_SIZE
@@ -44,22 +46,9 @@ class Divergence:
     differences: list[Difference]
 
 
-@dataclass
-class Tally:
-    """What a replay found."""
-
-    sequences: int = 0
-    steps: int = 0
-    divergences: list[Divergence] = field(default_factory=list)
-
-
 def _address(pair: Any) -> int:
     page, byte = pair
     return as_signed((_BASE + page * PAGE_SIZE + byte) % (1 << 64))
-
-
-def _pair(address: int) -> list[int]:
-    return [address // PAGE_SIZE - WINDOW_START, address % PAGE_SIZE]
 
 
 def _mapping_pages(length: int) -> int:
@@ -70,30 +59,87 @@ def _mapping_pages(length: int) -> int:
     return pages
 
 
+def _inputs(step: Step) -> tuple[Json, int]:
+    """What an operation was given, and where in its line the results begin. Raises VmsimError if the line is none."""
+    text = step.text
+    end = text.find(_RET)
+    if end < 0:
+        end = text.find(_DONE)
+    if end >= 0:
+        head = text[:end].decode("latin-1") + "}"
+        try:
+            inputs, used = _scan(head)
+        except ValueError:
+            return step.record, end
+        if used == len(head):
+            return inputs, end
+    return step.record, end
+
+
+def _result(name: str, result: int) -> bytes:
+    if -4096 < result < 0:
+        return b',"ret":-1,"err":"%s"' % str(ERRNO_NAMES.get(-result, result)).encode()
+    if name == "mmap" or name == "mremap":
+        return b',"ret":[%d,%d]' % (result // PAGE_SIZE - WINDOW_START, result % PAGE_SIZE)
+    return b',"ret":%d' % result
+
+
+def _results(answer: bytes) -> Json:
+    """An answer as an object."""
+    results: Json = json.loads(b"{" + answer[1:] + b"}")
+    return results
+
+
+def _differences(record: Json, answer: bytes, state: bytes, before: bytes) -> list[Difference]:
+    """What answer and state differ from a record in."""
+    return answer_differences(record, _results(answer)) + _changes(record, state, before)
+
+
+def _changes(record: Json, state: bytes, before: bytes) -> list[Difference]:
+    """What a state differs from a record's in, whose state may be the same as the one before."""
+    if record.get("same") is True:
+        return state_differences(RecordedState(before), state)
+    return state_differences(record["st"], state)
+
+
+def _diverging(sequence: Sequence, index: int, child: int | None, differences: list[Difference]) -> Divergence:
+    """A divergence. Raises VmsimError if a line after it is no operation, since nothing else looks at those."""
+    for step in sequence.steps[index + 1 :]:
+        if not isinstance(step.record.get("op"), str):
+            raise fail(step.path, step.line, "the field 'op' is missing or has an unknown value")
+    return Divergence(sequence, index, child, differences)
+
+
 class Replayer:
-    """Replays sequences on one machine, one after the other; `version` replaces the kernel that a recording names."""
+    """Replays sequences on one machine, one after the other; `version` replaces the kernel that a recording names.
+
+    What the simulator answers is written as recorders write it, so that most lines need only be compared with theirs.
+    """
 
     def __init__(self, switched: Mapping[str, bool] | None = None, version: str | None = None) -> None:
         self._rig = Rig(switched, version)
+        self._numbers = self._rig.kernel.shown
+        self._shown = self._rig.shown
         self._text = StateText("lf", True)
         self._contents = Contents(0, PAGE_SIZE)
-        self._same: dict[int, list[int]] = {}
+        self._last: dict[int, bytes] = {}
         self.steps = 0
 
     def replay(self, sequence: Sequence) -> Divergence | None:
         """Replay a sequence up to its end or its first difference. Raises VmsimError, with the line, for what can't be replayed."""
         line = sequence.line
         try:
-            view = self._begin(sequence)
-            differences = state_differences(sequence.start["st"], view, self._text)
+            self._begin(sequence)
+            differences = state_differences(sequence.start["st"], self._last[PARENT])
             if differences:
-                return Divergence(sequence, -1, None, differences)
-            self._same[PARENT] = view[VW_VSZ:]
+                return _diverging(sequence, -1, None, differences)
             for index, step in enumerate(sequence.steps):
                 line = step.line
-                found = self._fork(step) if step.record["op"] == "fork" else (None, self._step(PARENT, step.record))
-                if found[1]:
-                    return Divergence(sequence, index, found[0], found[1])
+                child, differences = self._step(step)
+                if differences:
+                    return _diverging(sequence, index, child, differences)
+        except RecordingError:
+            raise
         except VmsimError as error:
             raise fail(sequence.path, line, str(error)) from None
         except KeyError as error:
@@ -102,105 +148,91 @@ class Replayer:
             raise fail(sequence.path, line, f"not a record of this format ({error})") from None
         return None
 
-    def _begin(self, sequence: Sequence) -> list[int]:
-        view = self._rig.begin(sequence.header)
+    def _begin(self, sequence: Sequence) -> None:
+        self._rig.begin(sequence.header)
         named = self._rig.kernel.rule[R_LOCKONFAULT_MNEMONIC] != 0
-        self._text = StateText("lf" if named else "??", bool(sequence.header["zero_page_known"]))
+        terms = "lf" if named else "??", bool(sequence.header["zero_page_known"])
+        if self._text.terms != terms:
+            self._text = StateText(*terms)
+        self._text.begin()
         self._contents = Contents(int(sequence.header["file"]["size"]), PAGE_SIZE)
-        return view
+        self._last = {PARENT: self._text.text(self._numbers)}
 
-    def _fork(self, step: Step) -> tuple[int | None, list[Difference]]:
-        """A fork with what the child does, up to its exit: the index of the child's operation that differs, and its differences."""
-        record = step.record
-        view = self._rig.fork()
+    def _step(self, step: Step) -> tuple[int | None, list[Difference]]:
+        """One operation: the index of a child's operation that differs (None: it is no child's), and the differences."""
+        inputs, end = _inputs(step)
+        if inputs["op"] == "fork":
+            return self._fork(step.record)
+        before = self._last[PARENT]
+        answer, state = self._carry_out(PARENT, inputs)
+        expected = answer + (_SAME if state == before else _STATE + state + b"}")
+        if step.text.startswith(expected, end) and len(step.text) == end + len(expected):
+            return None, []
+        return None, _differences(step.record, answer, state, before)
+
+    def _carry_out(self, tid: int, inputs: Json) -> tuple[bytes, bytes]:
+        """One operation of a task: what a recorder would write of its results, and of the state that it leaves."""
         self.steps += 1
-        if view[VW_RESULT] < 0:
-            return None, self._call_differences(record, view)
-        found = self._call_differences({**record, "ret": CHILD} if record["ret"] == 0 else record, view)
-        if not found:
-            found = state_differences(record["child"]["st"], view, self._text)
+        name = inputs["op"]
+        if name == "read" or name == "write":
+            answer = self._touch(tid, inputs, name == "write")
+        else:
+            answer = self._call(tid, inputs, name)
+        return answer + self._faults(), self._state(tid)
+
+    def _faults(self) -> bytes:
+        return b',"minflt":%d,"majflt":%d' % (self._shown[VW_MINFLT], self._shown[VW_MAJFLT])
+
+    def _state(self, tid: int) -> bytes:
+        state = self._last[tid] = self._text.text(self._numbers)
+        return state
+
+    def _fork(self, record: Json) -> tuple[int | None, list[Difference]]:
+        """A fork with what the child does, up to its exit."""
+        self._rig.fork()
+        self.steps += 1
+        result = self._shown[VW_RESULT]
+        found = answer_differences(record, _results(_result("fork", 0 if result == CHILD else result) + self._faults()))
+        if result < 0 or found:
+            return None, found
+        found = state_differences(record["child"]["st"], self._state(CHILD))
         if found:
             return None, found
-        self._same[CHILD] = view[VW_VSZ:]
         for index, operation in enumerate(record["child"]["ops"]):
-            found = self._step(CHILD, operation)
+            before = self._last[CHILD]
+            found = _differences(operation, *self._carry_out(CHILD, operation), before)
             if found:
                 return index, found
-        return None, self._compare_state(PARENT, record, self._rig.child_exit())
+        self._rig.child_exit()
+        before = self._last[PARENT]
+        return None, _changes(record, self._state(PARENT), before)
 
-    def _step(self, tid: int, record: Json) -> list[Difference]:
-        """One operation of a task: its differences."""
-        self.steps += 1
-        name = record["op"]
-        if name == "read" or name == "write":
-            found, view = self._touch(tid, record, name == "write")
-        else:
-            found, view = self._call(tid, record, name)
-        for field_name, number in (("minflt", VW_MINFLT), ("majflt", VW_MAJFLT)):
-            if record[field_name] != view[number]:
-                found.append((field_name, record[field_name], view[number]))
-        return found + self._compare_state(tid, record, view)
-
-    def _compare_state(self, tid: int, record: Json, view: list[int]) -> list[Difference]:
-        last = self._same[tid]
-        now = self._same[tid] = view[VW_VSZ:]
-        if record.get("same") is True:
-            if now == last:
-                return []
-            before = self._text.state([0] * VW_VSZ + last)
-            return state_differences(before, view, self._text)
-        return state_differences(record["st"], view, self._text)
-
-    def _touch(self, tid: int, record: Json, write: bool) -> tuple[list[Difference], list[int]]:
-        page, offset = record["addr"]
-        count, stride = record["n"], record["stride"]
+    def _touch(self, tid: int, inputs: Json, write: bool) -> bytes:
+        page, offset = inputs["addr"]
+        count, stride = inputs["n"], inputs["stride"]
         if not (0 <= page < 4096 and 0 <= offset < PAGE_SIZE and 0 <= count <= _MAX_TOUCHES and 0 < stride <= _MAX_TOUCHES):
             raise ValueError("accesses outside of what can be replayed")
-        view = self._rig.step(tid, STEP_TOUCH, WINDOW_START + page, count, stride, int(write), self._contents.next)
-        done, signal = view[VW_RESULT], view[VW_SIGNAL]
-        found: list[Difference] = []
-        if record["done"] != done:
-            found.append(("done", record["done"], done))
-        if signal or "sig" in record:
-            expected = (record.get("sig"), record.get("code"), record.get("at"))
-            simulated = (_SIGNALS.get(signal), view[VW_CODE], [page + done * stride, offset]) if signal else (None, None, None)
-            if expected != simulated:
-                found.append(("signal", expected, simulated))
+        self._rig.do(tid, STEP_TOUCH, WINDOW_START + page, count, stride, int(write), self._contents.next)
+        done, signal = self._shown[VW_RESULT], self._shown[VW_SIGNAL]
+        answer = b',"done":%d' % done
+        if signal:
+            answer += b',"sig":"%s","code":%d,"at":[%d,%d]' % (_SIGNALS[signal], self._shown[VW_CODE], page + done * stride, offset)
         if done:
             numbers = self._rig.values(done)
             if write:
-                self._contents.store(numbers, offset, record["val"] & 0xFF)
+                self._contents.store(numbers, offset, inputs["val"] & 0xFF)
             else:
                 load = self._contents.load
-                values = bytes([load(number, offset) for number in numbers]).hex()
-                if values != record["vals"]:
-                    found.append(("vals", record["vals"], values))
-        return found, view
+                answer += b',"vals":"%s"' % bytes([load(number, offset) for number in numbers]).hex().encode()
+        return answer
 
-    def _call(self, tid: int, record: Json, name: str) -> tuple[list[Difference], list[int]]:
-        view = self._rig.step(tid, _NUMBERS[name], *self._arguments(record, name))
-        found = self._call_differences(record, view, counted=False)
+    def _call(self, tid: int, inputs: Json, name: str) -> bytes:
+        self._rig.do(tid, _NUMBERS[name], *self._arguments(inputs, name))
+        answer = _result(name, self._shown[VW_RESULT])
         if name == "mincore":
-            runs = self._rig.values(view[VW_NVALUES])
-            vector = "".join([f"{run >> 2}{'.r'[run & 3]}" for run in runs])
-            if vector != record["vec"]:
-                found.append(("vec", record["vec"], vector))
-        return found, view
-
-    def _call_differences(self, record: Json, view: list[int], counted: bool = True) -> list[Difference]:
-        result = view[VW_RESULT]
-        expected = record["err"] if record["ret"] == -1 else record["ret"]
-        simulated: Any = result
-        if -4096 < result < 0:
-            simulated = ERRNO_NAMES.get(-result, result)
-        elif isinstance(expected, list):
-            simulated = _pair(result)
-        found: list[Difference] = [] if expected == simulated else [("ret", expected, simulated)]
-        if counted:
-            for field_name, number in (("minflt", VW_MINFLT), ("majflt", VW_MAJFLT)):
-                if record[field_name] != view[number]:
-                    found.append((field_name, record[field_name], view[number]))
-        return found
+            runs = self._rig.values(self._shown[VW_NVALUES])
+            answer += b',"vec":"%s"' % b"".join([b"%d%c" % (run >> 2, b".r"[run & 3]) for run in runs])
+        return answer
 
     def _arguments(self, record: Json, name: str) -> list[int]:
         """The arguments of a call, as signed 64-bit numbers. Raises KeyError, TypeError or ValueError."""
@@ -223,22 +255,3 @@ class Replayer:
         if name == "setrlimit":
             return [_RESOURCES[record["res"]], as_signed(record["cur"]), as_signed(record["max"])]
         raise ValueError(f"the operation {name!r} is not known")
-
-
-def replay_all(sequences: Iterable[Sequence], switched: Mapping[str, bool] | None = None) -> Tally:
-    """Replay sequences; `switched` turns single version rules on or off."""
-    tally = Tally()
-    replayer = Replayer(switched)
-    collects = gc.isenabled()
-    gc.disable()  # nothing here makes cycles, and looking for them in thousands of records takes a tenth of the time
-    try:
-        for sequence in sequences:
-            divergence = replayer.replay(sequence)
-            tally.sequences += 1
-            if divergence is not None:
-                tally.divergences.append(divergence)
-    finally:
-        if collects:
-            gc.enable()
-    tally.steps = replayer.steps
-    return tally

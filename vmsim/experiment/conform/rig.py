@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from vmsim.arch.profile import geometry, get_profile
@@ -37,6 +38,12 @@ def _limit(value: int) -> int:
     return t.RLIM_INFINITY if value == -1 else value
 
 
+@lru_cache(64)
+def _cached_runs(text: str) -> list[tuple[int, int]]:
+    """First page and length of each run of cached pages. Raises ValueError."""
+    return [(run.start(), run.end() - run.start()) for run in re.finditer("c+", runs(text, r.FILE_PAGES))]
+
+
 class Rig:
     """A booted machine; `begin` sets it up as a recording's header says, `step` carries out one step."""
 
@@ -49,6 +56,7 @@ class Rig:
         file_pages: int = r.FILE_PAGES,
     ) -> None:
         self.version = version
+        self._release = ""
         self.kernel = kernel = Kernel(table_rows(frames, 1, tasks, file_pages, 1, 1, 1))
         self.switched = dict(switched or {})
         self.k = kernel.k
@@ -63,26 +71,30 @@ class Rig:
         self._free = int(kernel.vmstat[NR_FREE_PAGES])
         self._pcache = int(kernel.sc[kn.SC_PCACHE_NEXT])
         self._alive: list[int] = []
-        self._shown: memoryview[int] = kernel.shown.data  # reading numbers this way gives Python's own ints
+        self.shown: memoryview[int] = kernel.shown.data  # reading numbers this way gives Python's own ints
+
+    def do(self, tid: int, step: int, a0: int = 0, a1: int = 0, a2: int = 0, a3: int = 0, a4: int = 0, a5: int = 0) -> int:
+        """Carry out a step, which leaves what it says in `shown`: where that ends."""
+        end = int(replay_step(self.k, tid, step, a0, a1, a2, a3, a4, a5))
+        if end < 0:
+            raise ImpossibleState(f"step {step} of a replayed recording would sleep")
+        return end
 
     def step(self, tid: int, step: int, a0: int = 0, a1: int = 0, a2: int = 0, a3: int = 0, a4: int = 0, a5: int = 0) -> list[int]:
         """Carry out a step; what `k.shown` holds then, up to the end of the state."""
-        end = replay_step(self.k, tid, step, a0, a1, a2, a3, a4, a5)
-        if end < 0:
-            raise ImpossibleState(f"step {step} of a replayed recording would sleep")
-        return self._shown[:end].tolist()
+        return self.shown[: self.do(tid, step, a0, a1, a2, a3, a4, a5)].tolist()
 
     def call(self, tid: int, step: int, a0: int = 0, a1: int = 0, a2: int = 0, a3: int = 0, a4: int = 0) -> int:
         """Carry out a step of the set-up; its result. Raises ImpossibleState if it fails."""
         replay_step(self.k, tid, step, a0, a1, a2, a3, a4, 0)
-        result = int(self.kernel.shown[VW_RESULT])
+        result = self.shown[VW_RESULT]
         if result < 0:
             raise ImpossibleState(f"setting up a recording: step {step} gave {result}")
         return result
 
     def values(self, count: int) -> list[int]:
         """The first numbers that the last step listed."""
-        return self._shown[VW_VALUES : VW_VALUES + count].tolist()
+        return self.shown[VW_VALUES : VW_VALUES + count].tolist()
 
     def begin(self, header: Mapping[str, Any]) -> list[int]:
         """Set the machine up as a header says; the state then. Raises VmsimError, KeyError, TypeError or ValueError for a wrong one."""
@@ -91,8 +103,7 @@ class Rig:
         window = header["page_size"], int(header["arena"], 16), header["arena_pages"]
         if window != (PAGE_SIZE, r.WINDOW_START * PAGE_SIZE, r.WINDOW_PAGES):
             raise VmsimError("only recordings of 512 pages of 4096 bytes at 0x200000000000 can be replayed")
-        rules = rules_of(self.version or str(header["kernel"]), self.switched)
-        kernel.rule[: len(rules)] = rules
+        self._follow(self.version or str(header["kernel"]))
         self._settings(header)
         flags = v.VM_NOHUGEPAGE if header["thp_disabled"] and kernel.rule[R_NOHUGEPAGE_FLAG] else 0
         size = int(kernel.geo[kn.G_TASK_PAGES])
@@ -103,6 +114,13 @@ class Rig:
         for vma in header["outside"]:
             self._map_outside(vma)
         return self.step(PARENT, SYS_MPROTECT)
+
+    def _follow(self, release: str) -> None:
+        """Take on the rules of a kernel, unless they are in force."""
+        if release != self._release:
+            rules = rules_of(release, self.switched)
+            self.kernel.rule[: len(rules)] = rules
+            self._release = release
 
     def _settings(self, header: Mapping[str, Any]) -> None:
         sysctl = self.kernel.sysctl
@@ -131,8 +149,8 @@ class Rig:
         row[f.FI_REFS] = 2
         row[f.FI_DEVICE] = row[f.FI_PREV_POS] = -1
         row[f.FI_FAULT_AROUND] = 1
-        for run in re.finditer("c+", runs(spec["cached"], r.FILE_PAGES)):
-            self.call(PARENT, r.STEP_CACHE, run.start(), run.end() - run.start())
+        for first, count in _cached_runs(spec["cached"]):
+            self.call(PARENT, r.STEP_CACHE, first, count)
 
     def _limits(self, header: Mapping[str, Any]) -> None:
         row = self.kernel.rlim[PARENT]
@@ -165,17 +183,16 @@ class Rig:
         if wanted != v.VM_READ | v.VM_WRITE:
             self.call(PARENT, SYS_MPROTECT, start * PAGE_SIZE, pages * PAGE_SIZE, wanted)
 
-    def fork(self) -> list[int]:
-        """The process forks; faults of the call and state of the child."""
-        shown = self.step(PARENT, r.STEP_FORK, CHILD)
-        if shown[VW_RESULT] == CHILD:
+    def fork(self) -> None:
+        """The process forks; faults of the call and state of the child are shown."""
+        self.do(PARENT, r.STEP_FORK, CHILD)
+        if self.shown[VW_RESULT] == CHILD:
             self._alive.append(CHILD)
-        return shown
 
-    def child_exit(self) -> list[int]:
-        """The child exits; the state of its parent."""
+    def child_exit(self) -> None:
+        """The child exits; the state of its parent is shown."""
         self._alive.remove(CHILD)
-        return self.step(CHILD, r.STEP_EXIT, PARENT)
+        self.do(CHILD, r.STEP_EXIT, PARENT)
 
     def end(self) -> None:
         """The processes exit and the file goes. Raises ImpossibleState unless all memory is free again."""

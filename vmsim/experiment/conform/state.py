@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from itertools import groupby
+import json
 from typing import Any
 
+import numpy as np
+
 from vmsim.experiment.conform.recording import Json, RecordedState
-from vmsim.mm.task_mmu import (
-    PSS_SHIFT,
-    VW_COLUMNS,
-    VW_LCK,
-    VW_NCACHED,
-    VW_NRUNS,
-    VW_NVMAS,
-    VW_OUT,
-    VW_STATE,
-    VW_VSZ,
-)
+from vmsim.experiment.conform.shown_text import PGOFF_MASK, shown_text, word
 from vmsim.struct import vmas as v
-from vmsim.workload.replay import FILE, WINDOW_START
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 # VmFlags of smaps in the order of their bits, without those that recordings leave out.
 _MNEMONICS = (
@@ -30,100 +21,50 @@ _MNEMONICS = (
     (v.VM_DONTDUMP, "dd"), (v.VM_MIXEDMAP, "mm"), (v.VM_HUGEPAGE, "hg"), (v.VM_NOHUGEPAGE, "nh"), (v.VM_MERGEABLE, "mg"),
 )  # fmt: skip
 _PAGE_CHARS = ".ZAF"
-_PGOFF_MASK = (1 << 52) - 1  # the file shows offsets in bytes, as 64-bit numbers
 Vma = list[Any]
 
 
-def _perms(flags: int) -> str:
-    return (
-        ("r" if flags & v.VM_READ else "-")
-        + ("w" if flags & v.VM_WRITE else "-")
-        + ("x" if flags & v.VM_EXEC else "-")
-        + ("s" if flags & v.VM_MAYSHARE else "p")
-    )
-
-
 class StateText:
-    """Turns numbers of `k.shown` into a recording's terms; shared objects are numbered as they show up in a sequence."""
+    """The state in `k.shown` in a recording's terms; shared objects are numbered as they show up in a sequence."""
 
     def __init__(self, lockonfault: str, zero_page_known: bool) -> None:
-        self._lockonfault = lockonfault
-        self._flags: dict[int, tuple[str, str]] = {}
-        self._vma_texts: dict[tuple[int, ...], str] = {}
-        self._run_texts: dict[str, dict[tuple[int, ...], str]] = defaultdict(dict)
-        self._objects: dict[int, str] = {}
-        self._page_chars = _PAGE_CHARS if zero_page_known else _PAGE_CHARS.replace("Z", "A")
+        pages = _PAGE_CHARS if zero_page_known else _PAGE_CHARS.replace("Z", "A")
+        words = [*map(ord, pages + ".c")]
+        for bit, name in _MNEMONICS:
+            words += bit, word((lockonfault if name == "lf" else name).encode())
+        self.terms = lockonfault, zero_page_known
+        self._words = np.array(words, np.int64)
+        self._objects = np.zeros(1 << 10, np.int64)
+        self._out = np.zeros(1 << 14, np.uint8)
 
-    def _flag_text(self, flags: int) -> tuple[str, str]:
-        found = self._flags.get(flags)
-        if found is None:
-            names = [self._lockonfault if name == "lf" else name for bit, name in _MNEMONICS if flags & bit]
-            found = self._flags[flags] = _perms(flags), " ".join(names)
-        return found
+    def begin(self) -> None:
+        """A new sequence: no shared object has shown up."""
+        self._objects[:] = 0
 
-    def _object(self, serial: int) -> str:
-        name = self._objects.get(serial)
-        if name is None:
-            name = self._objects[serial] = f"shm{len(self._objects)}"
-        return name
+    def text(self, shown: Numbers) -> bytes:
+        """The whole state as recorders write it."""
+        while (length := shown_text(shown, self._out, self._words, self._objects)) < 0:
+            self._out = np.zeros(2 * len(self._out), np.uint8)
+            self._objects = np.concatenate([self._objects, np.zeros_like(self._objects)])
+        return self._out[:length].tobytes()
+
+    def state(self, view: list[int]) -> Json:
+        """The whole state, from a list of the numbers."""
+        state: Json = json.loads(self.text(np.array(view, np.int64)))
+        return state
 
     def vmas(self, view: list[int]) -> list[Vma]:
         """The VMAs of the window as a recording lists them."""
-        end = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
-        return [self._vma(view[at : at + VW_COLUMNS]) for at in range(VW_STATE, end, VW_COLUMNS)]
-
-    def _vma(self, numbers: Iterable[int]) -> Vma:
-        start, pages, flags, file, serial, pgoff, rss, anon, pss = numbers
-        perms, text = self._flag_text(flags)
-        if file == 0:
-            name, pgoff = "anon", 0
-        else:
-            name = "file" if file == FILE else self._object(serial)
-            pgoff &= _PGOFF_MASK
-        locked = pss >> (10 + PSS_SHIFT) if flags & v.VM_LOCKED else 0
-        return [start - WINDOW_START, pages, perms, name, pgoff, rss, anon, locked, text]
-
-    def _vma_text(self, numbers: tuple[int, ...]) -> str:
-        text = self._vma_texts.get(numbers)
-        if text is None:
-            start, pages, perms, name, pgoff, rss, anon, locked, flags = self._vma(numbers)
-            text = f'[{start},{pages},"{perms}","{name}",{pgoff},{rss},{anon},{locked},"{flags}"]'
-            self._vma_texts[numbers] = text
-        return text
-
-    def text(self, view: list[int]) -> str:
-        """The whole state as recorders write it."""
-        end = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
-        vmas = ",".join([self._vma_text(tuple(view[at : at + VW_COLUMNS])) for at in range(VW_STATE, end, VW_COLUMNS)])
-        return (
-            f'{{"vmas":[{vmas}],"vsz":{view[VW_VSZ]},"lck":{view[VW_LCK]},"out":{view[VW_OUT]},'
-            f'"pages":"{self.pages(view)}","pc":"{self.cached(view)}"}}'
-        )
+        vmas: list[Vma] = self.state(view)["vmas"]
+        return vmas
 
     def pages(self, view: list[int]) -> str:
         """The window's pages, run by run."""
-        at = VW_STATE + view[VW_NVMAS] * VW_COLUMNS
-        return self._runs(tuple(view[at : at + view[VW_NRUNS]]), self._page_chars)
+        return str(self.state(view)["pages"])
 
     def cached(self, view: list[int]) -> str:
         """The file's cached pages, run by run."""
-        at = VW_STATE + view[VW_NVMAS] * VW_COLUMNS + view[VW_NRUNS]
-        return self._runs(tuple(view[at : at + view[VW_NCACHED]]), ".c")
-
-    def _runs(self, runs: tuple[int, ...], chars: str) -> str:
-        known = self._run_texts[chars]
-        text = known.get(runs)
-        if text is None:
-            alike = [(char, sum(run >> 2 for run in group)) for char, group in groupby(runs, lambda run: chars[run & 3])]
-            text = known[runs] = "".join([f"{count}{char}" for char, count in alike])
-        return text
-
-    def state(self, view: list[int]) -> Json:
-        """The whole state."""
-        return {
-            "vmas": self.vmas(view), "vsz": view[VW_VSZ], "lck": view[VW_LCK], "out": view[VW_OUT],
-            "pages": self.pages(view), "pc": self.cached(view),
-        }  # fmt: skip
+        return str(self.state(view)["pc"])
 
 
 def merged(vmas: list[Vma]) -> list[Vma]:
@@ -136,7 +77,7 @@ def merged(vmas: list[Vma]) -> list[Vma]:
             and last[0] + last[1] == vma[0]
             and last[2:4] == vma[2:4]
             and last[8] == vma[8]
-            and (vma[3] == "anon" or (last[4] + last[1]) & _PGOFF_MASK == vma[4])
+            and (vma[3] == "anon" or (last[4] + last[1]) & PGOFF_MASK == vma[4])
         ):
             last[1] += vma[1]
             last[5] += vma[5]
@@ -164,22 +105,41 @@ def vmas_agree(expected: list[Vma], simulated: list[Vma]) -> bool:
 Difference = tuple[str, Any, Any]
 
 
-def state_differences(expected: Json | RecordedState, view: list[int], text: StateText) -> list[Difference]:
+def answer_differences(expected: Json, simulated: Json) -> list[Difference]:
+    """What recorded and simulated results differ in. Raises KeyError for a field that is missing."""
+    found: list[Difference] = []
+
+    def compare(name: str, left: Any, right: Any) -> None:
+        if left != right:
+            found.append((name, left, right))
+
+    if "done" in simulated:
+        compare("done", expected["done"], simulated["done"])
+        compare("signal", *([results.get(name) for name in ("sig", "code", "at")] for results in (expected, simulated)))
+        compare("vals", expected.get("vals"), simulated.get("vals"))
+    else:
+        compare("ret", *(results["err"] if results["ret"] == -1 else results["ret"] for results in (expected, simulated)))
+        compare("vec", expected.get("vec"), simulated.get("vec"))
+    for name in ("minflt", "majflt"):
+        compare(name, expected[name], simulated[name])
+    return found
+
+
+def state_differences(expected: Json | RecordedState, simulated: bytes) -> list[Difference]:
     """What a recorded state and the simulated one differ in: name, recorded and simulated value."""
     if isinstance(expected, RecordedState):
-        if expected.text == text.text(view):
+        if expected.text == simulated:
             return []
         expected = expected.parsed()
+    state = json.loads(simulated)
     found: list[Difference] = []
-    vmas = text.vmas(view)
-    if not vmas_agree(expected["vmas"], vmas):
-        found.append(("vmas", expected["vmas"], vmas))
-    for name, value in (("vsz", view[VW_VSZ]), ("lck", view[VW_LCK]), ("out", view[VW_OUT])):
-        if expected[name] != value:
-            found.append((name, expected[name], value))
-    shown: tuple[tuple[str, Callable[[list[int]], str]], ...] = (("pages", text.pages), ("pc", text.cached))
-    for name, show in shown:
+    if not vmas_agree(expected["vmas"], state["vmas"]):
+        found.append(("vmas", expected["vmas"], state["vmas"]))
+    for name in ("vsz", "lck", "out"):
+        if expected[name] != state[name]:
+            found.append((name, expected[name], state[name]))
+    for name in ("pages", "pc"):
         recorded = expected.get(name)
-        if recorded is not None and recorded != (simulated := show(view)):
-            found.append((name, recorded, simulated))
+        if recorded is not None and recorded != state[name]:
+            found.append((name, recorded, state[name]))
     return found
