@@ -9,6 +9,7 @@ from typing import Any
 
 import vmsim
 from vmsim.errors import VmsimError, unknown_name
+from vmsim.experiment.inputs import digest_of, identity, input_files
 from vmsim.experiment.pool import Job
 from vmsim.experiment.record import Published, RowRecord, SweepRecord, spec_hash
 from vmsim.spec.experiment import ExperimentSpec, ResolvedRun
@@ -59,7 +60,7 @@ def _row(run: ResolvedRun, spec: Mapping[str, Any]) -> RowRecord:
     return RowRecord(
         row_id=run.row_id,
         row_name=run.row_name,
-        spec_hash=spec_hash(spec),
+        spec_hash=spec_hash(identity(dict(spec), {path: digest_of(path) for path in input_files(run)})),
         published={phase: _published(value) for phase, value in run.published.items()},
         kind=dict(run.kind),
         tolerance=dict(run.tolerance),

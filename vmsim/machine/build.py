@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,9 @@ from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
 from vmsim.spec.files import FileSpec
 from vmsim.spec.rlimits import RESOURCES, default_rlimits
+from vmsim.spec.steps import all_steps
 from vmsim.spec.tasks import TaskSpec
+from vmsim.spec.traces import TraceStep
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
@@ -39,6 +41,8 @@ from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
 from vmsim.workload.program import MAX_TASKS, Assembler, Assembly, signed
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
+from vmsim.workload.trace.places import code_file, trace_request
+from vmsim.workload.trace.source import check_places, scan_areas
 
 _CAPABILITIES = {
     "CAP_IPC_LOCK": t.CAP_IPC_LOCK, "CAP_SYS_RESOURCE": t.CAP_SYS_RESOURCE, "CAP_SYS_ADMIN": t.CAP_SYS_ADMIN,
@@ -65,9 +69,25 @@ def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
     """All files by name with their sizes in pages: the experiment's, then those of the programs' images."""
     page = scenario.machine.page_size
     table: dict[str, tuple[FileSpec | None, int]] = {name: (spec, -(-spec.size // page)) for name, spec in scenario.files.items()}
+    table.update(_code_of_traces(scenario))
     if any(task.image == "dynamic" for task in scenario.tasks):
         table.update({f" {name}": (None, pages) for name, pages in IMAGE_FILES.items()})
     return table
+
+
+def _code_of_traces(scenario: Scenario) -> Iterator[tuple[str, tuple[None, int]]]:
+    """The files that hold the code of traces which run where they were recorded."""
+    task_pages = int(geometry(get_profile(scenario.machine.arch), scenario.machine.page_size, scenario.machine.tlb)[kn.G_TASK_PAGES])
+    for task in scenario.tasks:
+        for step in all_steps(task.program):
+            if isinstance(step, TraceStep) and step.map == "recorded":
+                if task.image != "none":
+                    raise VmsimError(f"task {task.name}: {step.file} brings its own code: map: recorded needs image: none")
+                request = trace_request(step, scenario.machine.page_size)
+                check_places(request, scan_areas(request), task_pages)
+                name, pages = code_file(request)
+                if pages:
+                    yield name, (None, pages)
 
 
 def _instances(tasks: tuple[TaskSpec, ...]) -> list[tuple[str, TaskSpec]]:
@@ -228,6 +248,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     rows = table_rows(
         zones[-1].end, machine.cpus, len(instances) + made, sum(pages for _, pages in table.values()),
         len(assembly.code), len(assembly.patterns) + made * most_patterns, sum(table_size(use) for use in assembly.patterns),
+        len(assembly.traces),
     )  # fmt: skip
     kernel = Kernel(rows)
     streams = Streams(seed, index)
@@ -265,6 +286,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     options = Options(
         phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series,
         show=show,
+        traces=tuple(assembly.traces),
     )
     registers = tuple(assembler.registers for _, assembler in programs)
     return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids, registers, proc, texts)

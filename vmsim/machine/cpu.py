@@ -10,7 +10,7 @@ from vmsim.machine.clock import Alarm
 from vmsim.machine.slices import GOES_ON
 from vmsim.machine.task import DEAD, NICE_0_WEIGHT, QUEUED, RUNNING, Task
 from vmsim.struct.ledger import L_IDLE, L_IO, L_RUNQ
-from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_EXIT, SLICE_FORK, SLICE_PHASE, SLICE_POST, T_NIVCSW
+from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_EXIT, SLICE_FORK, SLICE_PHASE, SLICE_POST, SLICE_REFILL, T_NIVCSW
 from vmsim.units import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ class Cpu:
                     machine.forked(task, arg)
                 elif reason == SLICE_POST:
                     waits.posted(arg, end)
+                elif reason == SLICE_REFILL:
+                    machine.refill(arg)
                 if queue:
                     self._preempt(task)
             if waits.for_memory:

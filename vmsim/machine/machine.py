@@ -23,8 +23,10 @@ from vmsim.machine.task import BLOCKED, DEAD, NEW, QUEUED, Task
 from vmsim.machine.waits import Waits
 from vmsim.struct.kernel import SC_PHASE_MARK
 from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
+from vmsim.struct.streams import ST_LENGTH, ST_POS, ST_STATE, STREAM_AGAIN, STREAM_BUFFER, STREAM_ENDED, STREAM_OPEN
 from vmsim.struct.tasks import T_START_NS, T_STATE, TASK_RUNNABLE
 from vmsim.units import NS_PER_MS, NS_PER_US
+from vmsim.workload.trace.source import TraceSource
 
 PROGRESS_NS: Final = 100 * NS_PER_MS  # of simulated time between two calls of `progress`
 IRQ_CPU: Final = 0  # that devices interrupt. Model: nobody spreads the interrupts (irqbalance)
@@ -37,7 +39,8 @@ class Options:
     All memory accesses of a slice happen at its start in simulated time. Where tasks run on more than one CPU they
     share memory (frames, LRU lists, the page cache), so their slices are bounded by `quantum_ns`, the largest error in
     the order of two accesses. `phase_names` are the programs' phases by id, `child_names` what they call the tasks that
-    they make, `event_names` what tasks wait for.
+    they make, `event_names` what tasks wait for,
+    `traces` the accesses that they carry out.
     """
 
     quantum_ns: int = 100 * NS_PER_US
@@ -46,6 +49,7 @@ class Options:
     event_names: tuple[str, ...] = ()
     series: Series | None = None
     show: Callable[[int, Task], None] | None = None  # keeps the texts of a program's `show` step, by its number
+    traces: tuple[TraceSource, ...] = ()
 
 
 DEFAULTS: Final = Options()
@@ -76,6 +80,7 @@ class Machine:
         self.waits = Waits(kernel, self.clock, self.scheduler.wake, self.tasks)
         self.phases = PhaseRecorder(kernel, options.phase_names)
         self.series = options.series
+        self._traces = options.traces
         self._child_names = options.child_names
         self._event_names = options.event_names
         self._children: dict[tuple[int, int], int] = {}  # tasks made, by parent and name
@@ -173,6 +178,19 @@ class Machine:
         self._children[parent.tid, label] = number + 1
         name = f"{parent.name}/{self._child_names[label]}-{number}"
         self.add_task(Task(tid, name, parent.since_ns, parent.nice, parent.daemon))
+
+    def refill(self, stream: int) -> None:
+        """A program has carried out what the buffer of a trace held: read on. Raises TraceError."""
+        source = self._traces[stream - 1]
+        row = self.kernel.stream[stream]
+        if row[ST_POS] < row[ST_LENGTH] or row[ST_STATE] == STREAM_ENDED:
+            return  # another task of this trace has asked first
+        if row[ST_STATE] == STREAM_AGAIN:
+            source.rewind()
+        accesses = source.take(STREAM_BUFFER)
+        self.kernel.stream_buffer[stream, : len(accesses)] = accesses
+        row[ST_POS], row[ST_LENGTH] = 0, len(accesses)
+        row[ST_STATE] = STREAM_OPEN if len(accesses) else STREAM_ENDED
 
     def submit(self, bios: list[NewBio]) -> None:
         """Hand requests to the devices, those for one device together."""

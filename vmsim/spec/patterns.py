@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from vmsim.spec.model import Reading, SpecModel
+from vmsim.spec.inputs import input_file
+from vmsim.spec.model import SpecModel
 from vmsim.spec.values import Choice, Count, Name, Positive, Probability, Real, Share, Text, number_of
 
 XORSHIFT64_STATE = 88172645463325252  # the start state of Marsaglia, Xorshift RNGs (2003), section 4
@@ -96,11 +97,7 @@ class ReplayPattern(PatternParent):
             return None
         if not value.endswith(".npy"):
             raise ValueError(f"expected a NumPy file (.npy), got {value!r}")
-        folder = info.context.folder if isinstance(info.context, Reading) else None
-        path = folder / value if folder else None
-        if path is not None and ("\0" in value or not path.is_file()):
-            raise ValueError(f"there is no file {str(path)!r}")
-        return value if path is None else str(path.resolve())
+        return input_file(value, info)
 
     @model_validator(mode="after")
     def _one_source(self) -> ReplayPattern:

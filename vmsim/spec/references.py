@@ -21,7 +21,7 @@ from vmsim.spec.values import Expression
 
 CHILDREN = ("steps", "then", "else")
 OWN_REGISTERS = ("fork", "clone")  # what their steps set, the steps after them do not see
-SETS_REGION = ("mmap", "mremap")
+SETS_REGION = ("mmap", "mremap", "trace")
 TOTAL = "total"
 
 
@@ -133,7 +133,7 @@ def check_program(task: Node, files: frozenset[str]) -> list[Problem]:
         file = body.get("file")
         if len(state.problems) >= MANY:
             break
-        if name in STEPS and file is not None and isinstance(file.value, (str, int)) and str(file.value) not in files:
+        if name in STEPS and name != "trace" and file is not None and isinstance(file.value, (str, int)) and str(file.value) not in files:
             state.problems.append(file.problem(unknown_name("file", str(file.value)[:80], files)))
     return [*state.problems, *_shared_patterns(every)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -61,6 +61,7 @@ from vmsim.spec.syscalls import (
     SysctlStep,
     WriteStep,
 )
+from vmsim.spec.traces import TraceStep
 from vmsim.spec.values import AnyExpr, ByteExpr, Choice, CountExpr, Name, Probability, Register, TimeExpr
 
 Op = Annotated[Literal["read", "write"], Choice("operation", ("read", "write"))]
@@ -208,7 +209,7 @@ class ExitStep(StepParent):
 
 
 CONTROL_STEPS = (
-    AccessStep, DrawStep, TouchStep, ComputeStep, SleepStep, LoopStep, SetStep, IfStep, OnSignalStep, PhaseStep,
+    AccessStep, TraceStep, DrawStep, TouchStep, ComputeStep, SleepStep, LoopStep, SetStep, IfStep, OnSignalStep, PhaseStep,
     ShowStep, ForkStep, CloneStep, ExitStep, *PROCESS_STEPS,
 )  # fmt: skip
 _ALL: tuple[type[StepParent], ...] = (*CALL_STEPS, *CONTROL_STEPS)
@@ -268,6 +269,7 @@ Step = Annotated[
     | Annotated[GetrusageStep, Tag("getrusage")]
     | Annotated[PrctlStep, Tag("prctl")]
     | Annotated[AccessStep, Tag("access")]
+    | Annotated[TraceStep, Tag("trace")]
     | Annotated[DrawStep, Tag("draw")]
     | Annotated[TouchStep, Tag("touch")]
     | Annotated[ComputeStep, Tag("compute")]
@@ -301,3 +303,10 @@ def inner_steps(step: StepParent) -> tuple[Step, ...]:
         case IfStep(then=then, else_=otherwise):
             return (*then, *otherwise)
     return ()
+
+
+def all_steps(program: Program) -> Iterator[Step]:
+    """Every step of a program, those inside others too."""
+    for step in program:
+        yield step
+        yield from all_steps(inner_steps(step))

@@ -18,6 +18,7 @@ from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, PATTERN_COLUMNS
 from vmsim.struct.jit import JIT
 from vmsim.struct.ledger import NR_LEDGER
 from vmsim.struct.pages import FRAME_COLUMNS, ZONE_COLUMNS
+from vmsim.struct.streams import STREAM_BUFFER, STREAM_COLUMNS
 from vmsim.struct.tasks import ACCESS_BUFFER, NR_KINDS, NR_REGISTERS, NR_RLIMITS, TASK_COLUMNS
 from vmsim.struct.vmas import INDEX_COLUMNS, INDEX_FANOUT, MM_COLUMNS, VMA_COLUMNS
 from vmsim.struct.vmstat import NR_VMSTAT
@@ -147,7 +148,7 @@ TABLES: dict[str, tuple[int, int]] = {
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
     "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
     "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
-    "event": (64, 0),
+    "event": (64, 0), "stream": (64, STREAM_COLUMNS), "stream_buffer": (64, STREAM_BUFFER),
 }  # fmt: skip
 
 
@@ -223,6 +224,8 @@ class Kernel:
     domain: NDArray[np.int64]
     extent: NDArray[np.int64]
     event: NDArray[np.int64]  # posts of each that nobody has waited for
+    stream: NDArray[np.int64]
+    stream_buffer: NDArray[np.int64]
     shown: NDArray[np.int64]  # what a call shows of the kernel's state to its caller
 
     def __init__(self, rows: dict[str, int]) -> None:
@@ -253,7 +256,9 @@ class Kernel:
         del self.k
 
 
-def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int) -> dict[str, int]:
+def table_rows(
+    frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int, traces: int = 0
+) -> dict[str, int]:
     """Rows of all tables for a machine of so many frames, CPUs, tasks, page-cache slots, instructions and patterns.
 
     Tables that grow with use (VMAs, page tables) are reserved for the worst case that the frames allow.
@@ -273,6 +278,6 @@ def table_rows(frames: int, cpus: int, tasks: int, pcache: int, code: int, patte
         "rule": 128, "image": IMAGE_ROWS, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
         "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
         "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
-        "event": NR_EVENTS,
+        "event": NR_EVENTS, "stream": traces + 1, "stream_buffer": traces + 1,
     }  # fmt: skip
     return rows

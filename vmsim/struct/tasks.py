@@ -101,6 +101,7 @@ SLICE_IO = 2  # requests were submitted: start them now, then go on
 SLICE_EXIT = 3
 SLICE_PHASE = 4
 SLICE_FORK = 5  # there is a new task; T_WAIT_ARG: number of its name << 32 | tid
+SLICE_REFILL = 7  # the buffer of a trace is empty, T_WAIT_ARG
 SLICE_POST = 6  # an event was posted, T_WAIT_ARG, that tasks may wait for
 
 CAP_IPC_LOCK = 1

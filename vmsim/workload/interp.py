@@ -34,6 +34,7 @@ from vmsim.struct.tasks import (
     SLICE_EXIT,
     SLICE_IO,
     SLICE_PHASE,
+    SLICE_REFILL,
     T_ACC_BEGAN,
     T_ACC_KIND,
     T_ACC_LEFT,
@@ -85,11 +86,13 @@ from vmsim.workload.instructions import (
     OP_SLEEP,
     OP_SYSCALL,
     OP_TOUCH,
+    OP_TRACE,
     OP_WAIT_FOR,
 )
 from vmsim.workload.patterns import draw_accesses
 from vmsim.workload.processes import op_process
 from vmsim.workload.scout import scout_uniform
+from vmsim.workload.streaming import MUST_REFILL, begin_trace, take_accesses
 
 _BURST = ACCESS_BUFFER - 24  # a burst's accesses; the rest of the buffer is for single touches
 _TOUCH_SLOT = ACCESS_BUFFER - 8
@@ -209,6 +212,30 @@ def _op_access(k, tid, pc):
 
 
 @compiled
+def _op_trace(k, tid, pc):
+    task = k.task[tid]
+    stream = k.code[pc, CODE_ARG]
+    if task[T_ACC_LEFT] < 0:
+        begin_trace(k, stream)
+        task[T_ACC_LEFT] = 0
+        task[T_BUF_POS] = 0
+        task[T_BUF_LEN] = 0
+    while True:
+        if task[T_BUF_POS] < task[T_BUF_LEN]:
+            reason = _run_burst(k, tid, operand(k, tid, pc, 2))
+            if reason != GO_ON or task[T_PC] != pc:
+                return reason
+        taken = take_accesses(k, tid, stream, operand(k, tid, pc, 1) >> k.geo[G_PAGE_SHIFT], _BURST)
+        if taken == MUST_REFILL:
+            task[T_WAIT_ARG] = stream
+            return SLICE_REFILL
+        if taken == 0:
+            task[T_ACC_LEFT] = -1
+            task[T_PC] = pc + 1
+            return GO_ON
+
+
+@compiled
 def _op_touch(k, tid, pc):
     task = k.task[tid]
     if task[T_ACC_LEFT] != _TOUCH_BEGUN:
@@ -318,6 +345,8 @@ def _run_program(k, tid):
             continue
         elif op == OP_COMPUTE:
             reason = _op_compute(k, tid, pc)
+        elif op == OP_TRACE:
+            reason = _op_trace(k, tid, pc)
         elif OP_FORK <= op <= OP_WAIT_FOR:
             reason = op_process(k, tid, pc, op)
         elif op == OP_SLEEP:

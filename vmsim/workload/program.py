@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from vmsim.errors import VmsimError
 from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
+from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE
 from vmsim.spec.patterns import PatternSpec
 from vmsim.spec.process_calls import FallocateStep, FtruncateStep
 from vmsim.spec.processes import PostStep, WaitForStep, WaitStep
@@ -52,15 +53,18 @@ from vmsim.spec.syscalls import (
     WriteStep,
 )
 from vmsim.spec.sysctl import RUNTIME
+from vmsim.spec.traces import TraceStep
 from vmsim.struct.errno import SIGBUS, SIGSEGV
 from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.kernel import NR_EVENTS
-from vmsim.struct.syscalls import SYSCALL_NAMES
+from vmsim.struct.syscalls import SYS_MMAP, SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
 from vmsim.workload.operands import process_operands
 from vmsim.workload.processes import CLONE_VM
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
+from vmsim.workload.trace.places import placed_areas, trace_request
+from vmsim.workload.trace.source import TraceSource, scan_arena
 
 _ALU = {
     "+": ins.ALU_ADD, "-": ins.ALU_SUB, "*": ins.ALU_MUL, "//": ins.ALU_DIV, "%": ins.ALU_MOD, "&": ins.ALU_AND, "|": ins.ALU_OR,
@@ -92,6 +96,7 @@ class Assembly:
     events: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     shows: list[tuple[str, ...]] = field(default_factory=list)  # files of /proc to keep, by -1 - mark
+    traces: list[TraceSource] = field(default_factory=list)
 
 
 def signed(value: int) -> int:
@@ -210,6 +215,8 @@ class Assembler:
             case AccessStep():
                 pattern = self.pattern(step.pattern, step.region, step.length, step.writes)
                 self.emit(ins.OP_ACCESS, pattern, step.region, step.count, step.work)
+            case TraceStep():
+                self.trace(step)
             case DrawStep():
                 pattern = self.pattern(step.pattern, step.region, step.length, 0.0)
                 self.emit(ins.OP_DRAW, pattern, step.region, dest=self.register(step.as_))
@@ -285,6 +292,39 @@ class Assembler:
         self.steps(program)
         self.emit(ins.OP_EXIT)
         self.lengths = lengths
+
+    def trace(self, step: TraceStep) -> None:
+        """The mappings that a trace needs, and its accesses."""
+        request = trace_request(step, self.page_size)
+        base: Expr | int = 0
+        if step.map == "recorded":
+            for area, fd, pgoff in placed_areas(request, self.files):
+                address, length = (n * self.page_size for n in (area.start, area.pages))
+                prot = PROT_READ | (PROT_EXEC if area.is_code else PROT_WRITE)
+                flags = MAP_PRIVATE | MAP_FIXED | (0 if fd >= 0 else MAP_ANONYMOUS)
+                self.emit(ins.OP_SYSCALL, SYS_MMAP, address, length, prot, flags, fd, pgoff * self.page_size)
+            source = TraceSource(request)
+        else:
+            footprint = scan_arena(request)
+            source = TraceSource(request, footprint)
+            base = self.arena(step, footprint.arena_bytes)
+        self.out.traces.append(source)
+        self.emit(ins.OP_TRACE, len(self.out.traces), base, step.work)
+
+    def arena(self, step: TraceStep, size: int) -> Expr:
+        """Where a trace's arena lies: in a region of the program's, if it is large enough, or in a mapping for it."""
+        if step.region is None:
+            name = step.as_ or f" trace {len(self.out.traces)}"
+            both = MAP_PRIVATE | MAP_ANONYMOUS
+            self.emit(ins.OP_SYSCALL, SYS_MMAP, 0, size, PROT_READ | PROT_WRITE, both, -1, 0, dest=self.register(name))
+            self.lengths[name] = Num(size)
+            return Reg(name)
+        length = self.lengths.get(step.region.name) if isinstance(step.region, Reg) else None
+        if length is not None and not any(name not in self.variables for name in registers(length) if name != PAGE_SIZE):
+            given = evaluate(length, self.variables, self.page_size)
+            if given < size:
+                raise VmsimError(f"task {self.task}: {step.file} needs a region of {size} bytes (in all), but it has {given}")
+        return step.region
 
     def numbered(self, names: list[str], name: str, most: int) -> int:
         """The number of a name in a list, which it is added to."""

@@ -96,7 +96,7 @@ def test_every_key_is_described() -> None:
         assert model.__doc__
         for key in keys_of(model):
             assert key.meaning or key.name == "type", (model.__name__, key.name)
-            assert key.takes != "text" or key.name in ("title", "description", "source", "file", "type", "counters"), (
+            assert key.takes != "text" or key.name in ("title", "description", "source", "file", "format", "type", "counters"), (
                 key
             )
 
