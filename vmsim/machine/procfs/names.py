@@ -29,7 +29,10 @@ class MappedFile(NamedTuple):
 
 def file_names(files: Mapping[str, int]) -> dict[int, str]:
     """Paths by file id: an experiment's files lie in /data, those of a program's image where a distribution has them."""
-    return {number: _IMAGE_PATHS[name[1:]] if name.startswith(" ") else f"/data/{name}" for name, number in files.items()}
+    return {
+        number: _IMAGE_PATHS.get(name[1:], name[1:].removeprefix("code of ")) if name.startswith(" ") else f"/data/{name}"
+        for name, number in files.items()
+    }
 
 
 def mapped_file(row: NDArray[np.int64], number: int, paths: Mapping[int, str]) -> MappedFile:
