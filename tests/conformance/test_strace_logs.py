@@ -28,3 +28,18 @@ def test_every_memory_call_agrees(path: Path) -> None:
     tally = replay_log(path, frames=FRAMES)
     assert [(d.line, d.difference) for d in tally.divergences] == []
     assert tally.steps == sum(1 for line in text.splitlines() if _CALL.match(line)) - sum(tally.rules.values())
+
+
+def test_a_hint_is_rounded_down(tmp_path: Path) -> None:
+    """Linux 6.18: with the page free, mmap(page + 5) and mmap(page + 4095) give the page (round_hint_to_min)."""
+    log = tmp_path / "hint"
+    log.write_text(
+        'execve("/a", ["a"], NULL) = 0\n'
+        "mmap(NULL, 131072, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0ff2a50000\n"
+        "munmap(0x7f0ff2a50000, 131072) = 0\n"
+        "mmap(0x7f0ff2a50005, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0ff2a50000\n"
+        "munmap(0x7f0ff2a50000, 4096) = 0\n"
+        "mmap(0x7f0ff2a50fff, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0ff2a50000\n"
+    )
+    tally = replay_log(log, frames=FRAMES)
+    assert (tally.steps, tally.divergences) == (5, [])

@@ -131,6 +131,7 @@ def get_unmapped_area(k, tid, address, pages, flags):
             return -EPERM
         return vpn
     low = flags & MAP_32BIT != 0 and k.geo[G_MAP_32BIT] != 0
+    address &= ~((1 << shift) - 1)  # a hint is rounded down, and up to the lowest address (round_hint_to_min)
     if address != 0:
         if 0 < address < k.sysctl[SYS_MMAP_MIN_ADDR]:
             address = k.sysctl[SYS_MMAP_MIN_ADDR]

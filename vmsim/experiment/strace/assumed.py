@@ -19,6 +19,7 @@ _LARGEST_HIDDEN = 1 << 16  # pages
 _LOCKING = frozenset({"mlock", "mlock2", "mlockall", "mmap", "mremap", "brk"})
 IMAGE = "ranges of memory that no call of the log maps, but that later calls find mapped: parts of program images, stacks, vDSO"
 WITHDRAWN = "such ranges that turned out to be free"
+GROWN = "touches, which no log shows, that let a growing-down mapping grow"
 HEAP = "heaps that begin where the first brk of the program says"
 
 
@@ -34,14 +35,16 @@ class Assumptions:
         """A call found [start, end) mapped: what of it the log has never told anything of was mapped before."""
         machine, memory = self._machine, task.memory
         end = min(end, machine.task_pages)
-        if not memory.known.missing(start, end):
-            return
         at = start
         flags = _PLAIN | (v.VM_GROWSDOWN if prot & PROT_GROWSDOWN else 0)
         while at < end:
             gap = machine.first_gap(task.tid, at, end)
             if gap is None:
                 return
+            above = machine.first_gap(task.tid, gap[0], machine.task_pages)
+            if above and machine.flags(task.tid, above[1]) & v.VM_GROWSDOWN and machine.grows_to(task.tid, gap[0]):
+                self.made[GROWN] += 1
+                continue
             for first, last in memory.known.missing(*gap):
                 machine.map(task.tid, first, last, flags)
                 memory.assumed.add(first, last)

@@ -7,6 +7,7 @@ from collections import Counter
 from vmsim.experiment.strace.assumed import Assumptions
 from vmsim.experiment.strace.call import PAGE, Call, Difference, pages_of
 from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
+from vmsim.experiment.strace.intervals import Intervals
 from vmsim.experiment.strace.left_out import COMPAT, DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
 from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
 from vmsim.experiment.strace.names import MAP_DROPPABLE, MAP_HUGE_SHIFT, number
@@ -114,7 +115,7 @@ class MemoryCalls:
             if not flags & MAP_FIXED:
                 self._assumed.free(task, start, end)
                 self._run_pending(task.memory, task, start, end)
-                hint = (address + PAGE - 1) >> PAGE_SHIFT
+                hint = address >> PAGE_SHIFT
                 if hint and hint != start:
                     self._assumed.taken(task, hint, hint + end - start)
         elif call.expected == -EEXIST and flags & MAP_FIXED_NOREPLACE:
@@ -274,7 +275,7 @@ class MemoryCalls:
 
     def _outside(self, call: Call) -> str | None:
         """The rule that a mapping which the call touches is left out by."""
-        if call.name in ("mmap", "brk", "mlockall", "munlockall"):
+        if call.name in ("brk", "mlockall", "munlockall") or (call.name == "mmap" and not call.numbers[3] & MAP_FIXED):
             return None
         start, end = pages_of(call.numbers[0], call.numbers[1])
         return next((rule for rule, part in call.task.memory.outside.items() if part.overlaps(start, end)), None)
@@ -298,7 +299,11 @@ class MemoryCalls:
         self._machine.map(task.tid, start, end, prot & 7 | may | (v.VM_SHARED | v.VM_MAYSHARE if shared else 0))
         self._note(task.memory, start, end)
         if rule is not None:
-            task.memory.outside.setdefault(rule, type(task.memory.known)()).add(start, end)
+            self.put_outside(task, address, length, rule)
+
+    def put_outside(self, task: Task, address: int, length: int, rule: str) -> None:
+        """What is mapped there answers by a rule that is left out, from now on."""
+        task.memory.outside.setdefault(rule, Intervals()).add(*pages_of(address, length))
 
     def unplace(self, task: Task, address: int, pages: int) -> None:
         """Unmap what `place` mapped."""
@@ -317,6 +322,8 @@ class MemoryCalls:
         elif name == "munmap":
             if expected == 0:
                 self._note(call.task.memory, *pages_of(numbers[0], numbers[1]))
+            elif simulated == 0:
+                self._machine.map(call.task.tid, *pages_of(numbers[0], numbers[1]), v.VM_READ | v.VM_WRITE | VM_MAY)
         elif name == "mremap":
             self._settle_mremap(call, simulated)
         elif name == "brk":
@@ -326,6 +333,8 @@ class MemoryCalls:
         task, (_, length, prot, flags, _, _) = call.task, call.numbers
         if simulated is not None and simulated >= 0 and simulated != call.expected:
             self._machine.call(task.tid, SYS_MUNMAP, [simulated, length])
+            if flags & MAP_FIXED:
+                self._machine.map(task.tid, *pages_of(simulated, length), v.VM_READ | v.VM_WRITE | VM_MAY)
         if call.expected < 0:
             return
         start, end = pages_of(call.expected, length)

@@ -52,7 +52,7 @@ RULES = {
 UNCOMPARED = {
     "mbind": NUMA, "set_mempolicy": NUMA, "get_mempolicy": NUMA, "migrate_pages": NUMA, "move_pages": NUMA, "set_mempolicy_home_node": NUMA,
     "remap_file_pages": "remap_file_pages", "process_madvise": "process_madvise", "map_shadow_stack": "shadow stacks",
-    "mseal": "sealed mappings",
+    "mseal": "sealed mappings", "syscall_0x1ce": "sealed mappings",
 }  # fmt: skip
 _FILE_SYSTEM = frozenset({errno.EACCES, errno.EPERM, errno.ETXTBSY, errno.EIO, errno.ENODEV, errno.ENXIO, errno.EAGAIN, errno.EOPNOTSUPP})
 _FILTERED = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS})

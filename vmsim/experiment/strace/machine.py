@@ -88,6 +88,10 @@ class Machine:
         """The VM_* flags of a page's VMA, 0 if it is not mapped."""
         return self.step(tid, rt.STEP_FLAGS, page)
 
+    def grows_to(self, tid: int, page: int) -> bool:
+        """Touch a page below a growing-down mapping: whether it grew down to it."""
+        return self.step(tid, r.STEP_TOUCH, page, 1, 1, 1, 1) == 1
+
     def map(self, tid: int, start: int, end: int, flags: int) -> None:
         """Map memory, whatever was there before; what can't be mapped stays free."""
         if 0 <= start < end <= self.task_pages:

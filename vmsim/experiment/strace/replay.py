@@ -32,6 +32,7 @@ _EXECS = frozenset({"execve", "execveat"})
 _RELEASE = re.compile(rb'(?:release="|Tested kernel: |Linux version )(\d+\.\d+[0-9A-Za-z.+_-]*)')
 _SEARCHED = 1 << 22
 _MMAPS = frozenset({"mmap2", "old_mmap"})  # as 32-bit programs call it; strace shows the offset in bytes
+_CHANGES = frozenset({"sealed mappings", "remap_file_pages"})
 _NO_BREAK = frozenset({"NULL", "0", "0 /* NULL */", "0x0"})
 _RESTARTS = "ERESTART"
 
@@ -148,7 +149,7 @@ class Replayer:
             if line.result == 0:
                 self._exec(task)
         elif name in UNCOMPARED:
-            self._calls.rules[UNCOMPARED[name]] += 1
+            self._uncompared(task, line)
         else:
             self.tally.skipped[name] += 1
             if tells(name):
@@ -178,6 +179,16 @@ class Replayer:
             steps = list(memory.steps) if not group.diverged else [entry]
             self.tally.divergences.append(Divergence(self._log.path, entry.number, task.pid, before, steps, difference, not group.diverged))
             group.diverged = True
+
+    def _uncompared(self, task: Task, line: Line) -> None:
+        """A memory call that is left out; what it changed answers by its rule afterwards."""
+        rule = UNCOMPARED[line.name]
+        self._calls.rules[rule] += 1
+        if line.result == 0 and rule in _CHANGES:
+            texts = split_args(line.args)
+            if len(texts) < 2:
+                raise ValueError(f"{line.name} has at least 2 arguments")
+            self._calls.put_outside(task, n.number(texts[0]), n.number(texts[1]), rule)
 
     # Processes.
 
