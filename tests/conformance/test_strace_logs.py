@@ -16,7 +16,10 @@ from vmsim.workload.trace.stream import ByteStream
 
 LOGS = sorted((Path(__file__).parent / "data" / "strace").iterdir())
 FRAMES = 1 << 15
-_NAMES = "(?:mmap|munmap|(?:pkey_)?mprotect|mremap|brk|madvise|mincore|msync|mlock2?|munlock|mlockall|munlockall)"
+_NAMES = (
+    "(?:mmap|munmap|(?:pkey_)?mprotect|mremap|brk|madvise|mincore|msync|mlock2?|munlock|mlockall|munlockall"
+    "|mbind|process_madvise|remap_file_pages|syscall_0x1ce)"
+)
 _CALL = re.compile(rf'[^"]*?(?:\b{_NAMES}\(|<\.\.\. {_NAMES} resumed>).* = (?:-?\d|0x)')
 
 
