@@ -65,6 +65,11 @@ class Outcome:
         """A counter of /proc/vmstat at the end, since boot."""
         return int(self.built.kernel.vmstat[VMSTAT_NAMES.index(name)])
 
+    @property
+    def free_pages(self) -> int:
+        """Frames that nobody uses: those of the zones, and those on the CPUs' lists."""
+        return self.vmstat("nr_free_pages") + int(self.built.kernel.pcp.sum())
+
     def ledger(self, name: str, tid: int = 1) -> int:
         """A column of a task's ledger, ns."""
         return int(self.built.kernel.task_led[tid, LEDGER_NAMES.index(name)])
@@ -81,7 +86,7 @@ class Outcome:
         """How a task ended: "done", "SIGSEGV", "mprotect: ENOMEM", "running"."""
         how = self.task(t.T_EXIT, tid)
         if how == t.EXIT_SIGNAL:
-            return {7: "SIGBUS", 11: "SIGSEGV"}[self.task(t.T_SIG, tid)]
+            return {7: "SIGBUS", 9: "SIGKILL", 11: "SIGSEGV"}[self.task(t.T_SIG, tid)]
         if how == t.EXIT_SYSCALL:
             return f"{SYSCALL_NAMES[self.task(t.T_STOP_NR, tid)]}: {ERRNO_NAMES[self.task(t.T_STOP_ERRNO, tid)]}"
         return {t.EXIT_DONE: "done", 0: "running"}[how]

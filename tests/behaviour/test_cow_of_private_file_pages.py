@@ -23,7 +23,7 @@ def test_write_to_absent_pages_copies_each() -> None:
     assert rss(outcome) == (0, PAGES)
     assert outcome.task(6) == PAGES
     assert outcome.ledger("copy") == PAGES * COPY_NS
-    assert outcome.vmstat("nr_active_anon") == PAGES
+    assert outcome.vmstat("nr_anon_pages") == PAGES
 
 
 def test_write_after_read_copies_too() -> None:

@@ -63,7 +63,7 @@ def test_present_pages_are_locked_by_the_call(version: str) -> None:
     shell = Shell(version=version)
     address = two_pages(shell)
     shell.touch(address, write=True)
-    assert (unevictable(shell), shell.vmstat("nr_active_anon")) == (0, 1)
+    assert (unevictable(shell), shell.vmstat("nr_anon_pages")) == (0, 1)
     assert shell.call("mlock2", address, 2 * PAGE, 1) == 0
     assert (shell.mm(MM_ANONPAGES), unevictable(shell), shell.vmstat("nr_active_anon")) == (1, 1, 0)
 

@@ -72,7 +72,7 @@ def test_memory_of_an_ended_task_is_free_again() -> None:
     both = run(tasks=[first, second])
     assert both.vmstat("pgfree") >= 1000
     assert both.vmstat("nr_anon_pages") == 0
-    assert both.vmstat("nr_free_pages") == alone.vmstat("nr_free_pages")
+    assert both.free_pages == alone.free_pages
 
 
 def test_empty_upper_page_tables_go_with_their_task() -> None:
@@ -88,4 +88,4 @@ def test_empty_upper_page_tables_go_with_their_task() -> None:
     alone = run(tasks=[second])
     both = run(tasks=[{"name": "first", "image": "none", "program": steps}, second])
     assert both.vmstat("nr_page_table_pages") == alone.vmstat("nr_page_table_pages")
-    assert both.vmstat("nr_free_pages") == alone.vmstat("nr_free_pages")
+    assert both.free_pages == alone.free_pages

@@ -78,6 +78,12 @@ RULES = (
     Rule("proc_hugetlb_lines", "4.4", None, "smaps and status show hugetlb pages (Shared_Hugetlb, Private_Hugetlb, HugetlbPages)", "25ee01a2fca0, 5d317b2b6536 (4.4)"),
     Rule("proc_lines_6_1", "6.1", None, "/proc shows what came from 4.5 to 6.1: RssAnon, RssFile and RssShmem, LazyFree, Pss_Dirty, THPeligible, KReclaimable, Percpu, the node's counters in zoneinfo", "fs/proc/task_mmu.c, fs/proc/meminfo.c, mm/vmstat.c of v6.1"),
     Rule("proc_lines_6_18", "6.18", None, "/proc shows what came from 6.2 to 6.18: KSM in smaps, SecPageTables, Balloon, promo and the pagesets' bounds in zoneinfo", "the /proc of the 6.18 kernel that was recorded"),
+    Rule("fair_zones", "4.3", "6.1", "zones of a node take turns in proportion to their size; later the highest one is filled first", "page_alloc.c of v4.4: zone_local, NR_ALLOC_BATCH; e6cbd7f2efb4 (4.8)"),
+    Rule("node_lru", "6.1", None, "the LRU lists are the node's; before each zone has its own", "599d0c954f91 (4.8)"),
+    Rule("new_anon_inactive", "6.1", None, "new anonymous pages start on the inactive list", "b518154e59aa (5.9)"),
+    Rule("anon_refaults", "6.1", None, "anonymous pages leave shadows, so that their refaults are detected", "170b04b7ae49, aae466b0052e (5.9)"),
+    Rule("vma_swap_readahead", "6.1", None, "swap read-ahead from solid-state devices goes by virtual address", "ec560175c0b6 (4.14)"),
+    Rule("anon_second_chance", "6.1", None, "an inactive anonymous page that was used once stays inactive, as file pages do; before it is activated", "b518154e59aa (5.9): page_check_references"),
 )  # fmt: skip
 
 

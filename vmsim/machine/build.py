@@ -14,6 +14,7 @@ from vmsim.hw.device import make_device_model
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.boot import boot, machine_zones
 from vmsim.machine.image import HEAP, IMAGE_FILES, code_page, dynamic_image
+from vmsim.machine.kthreads import add_swap, daemon_count, make_daemons, swap_slots
 from vmsim.machine.machine import Machine, Options
 from vmsim.machine.patterns import fill_patterns, table_size
 from vmsim.machine.procfs import ProcFs, Shown
@@ -33,6 +34,7 @@ from vmsim.spec.tasks import TaskSpec
 from vmsim.spec.traces import TraceStep
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
+from vmsim.struct import pages as pg
 from vmsim.struct import tasks as t
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
@@ -246,9 +248,9 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     zones = machine_zones(scenario)
     made, most_patterns = _room_for_tasks(programs, assembly)
     rows = table_rows(
-        zones[-1].end, machine.cpus, len(instances) + made, sum(pages for _, pages in table.values()),
-        len(assembly.code), len(assembly.patterns) + made * most_patterns, sum(table_size(use) for use in assembly.patterns),
-        len(assembly.traces),
+        zones[-1].end, machine.cpus, len(instances) + daemon_count(machine) + made, sum(pages for _, pages in table.values()),
+        len(assembly.code) + daemon_count(machine), len(assembly.patterns) + made * most_patterns,
+        sum(table_size(use) for use in assembly.patterns), len(assembly.traces), swap_slots(machine),
     )  # fmt: skip
     kernel = Kernel(rows)
     streams = Streams(seed, index)
@@ -271,6 +273,8 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     kernel.sc[kn.SC_TASK_NEXT] = int(np.flatnonzero(kernel.task.any(axis=1)).max(initial=0)) + 1
     kernel.sc[kn.SC_TASK_LIMIT] = kernel.sc[kn.SC_TASK_NEXT] + made
     kernel.sc[kn.SC_PATTERN_NEXT] = len(assembly.patterns) + 1
+    daemons = make_daemons(kernel, machine, int(kernel.sc[kn.SC_TASK_LIMIT]), len(assembly.code))
+    add_swap(kernel, machine, streams)
     clear_ledger(kernel.k)
     series = Series(outputs.series.interval, outputs.series.counters) if outputs.series else None
     devices = [
@@ -285,8 +289,9 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
 
     options = Options(
         phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series,
-        show=show,
-        traces=tuple(assembly.traces),
-    )
+        show=show, traces=tuple(assembly.traces), daemons=daemons,
+    )  # fmt: skip
     registers = tuple(assembler.registers for _, assembler in programs)
-    return Built(Machine(kernel, devices, tasks, ENTRIES, options), kernel, assembly, tuple(tasks), ids, registers, proc, texts)
+    whole = Machine(kernel, devices, tasks, ENTRIES, options)
+    whole.waits.enough_memory = int(kernel.zone[:, pg.Z_MIN].sum()) // 2
+    return Built(whole, kernel, assembly, tuple(tasks), ids, registers, proc, texts)

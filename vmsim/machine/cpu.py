@@ -9,6 +9,7 @@ from vmsim.errors import ImpossibleState
 from vmsim.machine.clock import Alarm
 from vmsim.machine.slices import GOES_ON
 from vmsim.machine.task import DEAD, NICE_0_WEIGHT, QUEUED, RUNNING, Task
+from vmsim.struct.kernel import SC_NR_KILLED, SC_WAKE
 from vmsim.struct.ledger import L_IDLE, L_IO, L_RUNQ
 from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_EXIT, SLICE_FORK, SLICE_PHASE, SLICE_POST, SLICE_REFILL, T_NIVCSW
 from vmsim.units import NS_PER_MS
@@ -97,6 +98,7 @@ class Cpu:
         clock, scheduler, waits = machine.clock, machine.scheduler, machine.waits
         devices, due, queue = machine.devices, clock.due, scheduler.queue
         handle, run_task = machine.handle, machine.entries.run_task
+        calls = machine.kernel.sc.data
         still = 0
         yield
         now = clock.now
@@ -156,6 +158,10 @@ class Cpu:
                     self._preempt(task)
             if waits.for_memory:
                 waits.look_for_memory(end)
+            if calls[SC_WAKE]:
+                machine.wake_daemons(end)
+            if calls[SC_NR_KILLED]:
+                machine.wake_killed(end)
 
     def _next(self, now: int) -> Task | None:
         """Dispatch a task that was handed over or is next in the queue; rest if there is none, or the machine stops."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -21,10 +21,10 @@ from vmsim.machine.series import Series
 from vmsim.machine.tables import Entries, KernelTables, NewBio, NewBios
 from vmsim.machine.task import BLOCKED, DEAD, NEW, QUEUED, Task
 from vmsim.machine.waits import Waits
-from vmsim.struct.kernel import SC_PHASE_MARK
+from vmsim.struct.kernel import SC_PHASE_MARK, SC_WAKE
 from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
 from vmsim.struct.streams import ST_LENGTH, ST_POS, ST_STATE, STREAM_AGAIN, STREAM_BUFFER, STREAM_ENDED, STREAM_OPEN
-from vmsim.struct.tasks import T_START_NS, T_STATE, TASK_RUNNABLE
+from vmsim.struct.tasks import T_KILLED, T_START_NS, T_STATE, TASK_RUNNABLE
 from vmsim.units import NS_PER_MS, NS_PER_US
 from vmsim.workload.trace.source import TraceSource
 
@@ -39,14 +39,15 @@ class Options:
     All memory accesses of a slice happen at its start in simulated time. Where tasks run on more than one CPU they
     share memory (frames, LRU lists, the page cache), so their slices are bounded by `quantum_ns`, the largest error in
     the order of two accesses. `phase_names` are the programs' phases by id, `child_names` what they call the tasks that
-    they make, `event_names` what tasks wait for,
-    `traces` the accesses that they carry out.
+    they make, `event_names` what tasks wait for, `traces` the accesses that they carry out; `daemons` are the kernel's
+    threads by their bit of SC_WAKE, which start when they are first woken.
     """
 
     quantum_ns: int = 100 * NS_PER_US
     phase_names: tuple[str, ...] = ()
     child_names: tuple[str, ...] = ()
     event_names: tuple[str, ...] = ()
+    daemons: Mapping[int, Task] = field(default_factory=dict)
     series: Series | None = None
     show: Callable[[int, Task], None] | None = None  # keeps the texts of a program's `show` step, by its number
     traces: tuple[TraceSource, ...] = ()
@@ -85,6 +86,7 @@ class Machine:
         self._event_names = options.event_names
         self._children: dict[tuple[int, int], int] = {}  # tasks made, by parent and name
         self._show = options.show
+        self.daemons = options.daemons
         self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
         self.busy = 0  # CPUs that are neither idle nor parked
         self.stop_ns = FAR  # from when on CPUs don't begin another slice
@@ -207,6 +209,34 @@ class Machine:
         self._alive -= not task.daemon
         if not self._alive:
             self.stop_ns = self.clock.now
+
+    def wake_daemons(self, now_ns: int) -> None:
+        """The kernel asks for some of its threads (SC_WAKE)."""
+        bits = int(self.kernel.sc[SC_WAKE])
+        self.kernel.sc[SC_WAKE] = 0
+        for number, daemon in self.daemons.items():
+            if not bits >> number & 1:
+                continue
+            if daemon.tid in self.tasks:
+                self.waits.happened(daemon, now_ns)
+            else:
+                self._start_daemon(daemon, now_ns)
+
+    def _start_daemon(self, daemon: Task, now_ns: int) -> None:
+        """A kernel thread begins to act: it has slept since boot, so it is woken rather than new."""
+        self.tasks[daemon.tid] = daemon
+        daemon.start_ns = daemon.since_ns = daemon.ready_ns = now_ns
+        row = self.kernel.task[daemon.tid]
+        row[T_STATE] = TASK_RUNNABLE
+        row[T_START_NS] = now_ns
+        daemon.state = QUEUED
+        self.scheduler.wake(daemon)
+
+    def wake_killed(self, now_ns: int) -> None:
+        """Tasks were killed: those that sleep wake up to die."""
+        for task in list(self.tasks.values()):
+            if self.kernel.task[task.tid, T_KILLED]:
+                self.waits.interrupt(task, now_ns)
 
     def nobody_works(self) -> None:
         """No CPU has work: stop if it is time to, or if there never will be any."""

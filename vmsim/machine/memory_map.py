@@ -2,7 +2,8 @@
 
 Model: the map and the kernel are those of the recorded virtual machines (QEMU's i440fx, a small 4.4.1 without modules; Debian's 6.1.177).
 Of RAM the kernel keeps its image and, in proportion to RAM, page structs and hash tables; what remains was fitted to MemTotal of machines
-from 64 MiB to 4 GiB: exact for 4.4, within 70 pages for 6.1.  Machines below 64 MiB keep at least 15/16 of their memory.
+from 64 MiB to 4 GiB: exact for 4.4, within 70 pages for 6.1.  Machines below 64 MiB, and those that such a
+kernel would fill, keep at least 15/16 of their memory.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def memory_map(arch: str, ram: int, page: int, cpus: int, line: str) -> list[Zon
     if ram < 64 * MIB:
         return _small(arch, ram, page)
     if arch == "x86_64":
-        return _x86_64(ram, page, cpus, kernel)
+        zones = _x86_64(ram, page, cpus, kernel)
+        return zones if all(zone.managed > 2 * zone.late for zone in zones) else _small(arch, ram, page)
     frames = ram // page
     kept = kernel.image * 4 * KIB // page + _allocated(ram, page, cpus, kernel)
     if arch == "arm" and ram > ARM_LOWMEM:

@@ -36,6 +36,7 @@ class KernelTables(Protocol):
     task: NDArray[np.int64]
     frame: NDArray[np.int64]
     bio: NDArray[np.int64]
+    dev: NDArray[np.int64]
     sc: NDArray[np.int64]
     cost: NDArray[np.int64]
     vmstat: NDArray[np.int64]

@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmsim.errors import ImpossibleState
+from vmsim.machine.verify_swap import check_swap
 from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
 from vmsim.machine.verify_writeback import check_writeback
 from vmsim.mm.rmap import CH_MAPPING, CH_NEXT
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import pages as p
+from vmsim.struct import reclaim as rc
 from vmsim.struct import vmas as v
 from vmsim.struct import vmstat as vs
 from vmsim.struct.kernel import Kernel
+from vmsim.struct.rules import R_NODE_LRU
 
 Ints = NDArray[np.int64]
 _NODE_ENTRIES = 2  # a table's entries follow its frame and its count
@@ -70,6 +73,7 @@ def _disagreements(kernel: Kernel) -> Iterator[str]:
     yield from _check_rss(kernel, mappings)
     yield from _check_rights(kernel, mappings)
     yield from _check_page_cache(kernel, used)
+    yield from check_swap(kernel, mappings.mm, mappings.entry)
     yield from _check_counters(kernel, used)
     here = _resident(mappings)
     yield from check_writeback(kernel, used, mappings.pfn[here], mappings.entry[here])
@@ -98,7 +102,8 @@ def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
         free = set(stack.tolist())
         name = f"zone {number}"
         problems += _differs(f"{name}: frames on the free stack", len(stack), len(free))
-        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]), len(free) + last - int(zone[p.Z_NEXT_NEW]))
+        listed = int(kernel.pcp[:, number].sum())
+        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]) + listed, len(free) + last - int(zone[p.Z_NEXT_NEW]))
         outside = [pfn for pfn in free if not first <= pfn < zone[p.Z_NEXT_NEW]]
         problems += [f"{name}: frame {pfn} is on the free stack, but was never handed out" for pfn in outside]
         handed = np.arange(first, zone[p.Z_NEXT_NEW])
@@ -123,6 +128,7 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
     frame = kernel.frame
     starts = kernel.zone[: kernel.sc[kn.SC_NR_ZONES], p.Z_START_PFN]
     nr_frames = int(kernel.sc[kn.SC_NR_FRAMES])
+    node_lru = bool(kernel.rule[R_NODE_LRU])
     seen: list[int] = []
     lengths = np.zeros(p.NR_LRU_LISTS, np.int64)
     for zone in range(len(starts)):
@@ -134,11 +140,8 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
                 yield f"{name}: {problem}"
                 continue
             flags = frame[pages, p.P_FLAGS]
-            belongs = (
-                (flags & p.PG_LRU != 0)
-                & (_list_of(flags) == lru)
-                & (np.searchsorted(starts, pages, "right") - 1 == zone)
-            )
+            own = np.zeros(len(pages), np.int64) if node_lru else np.searchsorted(starts, pages, "right") - 1
+            belongs = (flags & p.PG_LRU != 0) & (_list_of(flags) == lru) & (own == zone)
             yield from (f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist())
             yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), len(pages))
             lengths[lru] += len(pages)
@@ -205,10 +208,10 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
 
 
 def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
-    """Each frame in use is one thing: a page table, on an LRU list, or locked for I/O."""
+    """Each frame in use is one thing: a page table, on an LRU list or on its way there, or locked for I/O."""
     flags = kernel.frame[used, p.P_FLAGS]
     table = flags & p.PG_TABLE != 0
-    listed = flags & (p.PG_LRU | p.PG_LOCKED | p.PG_RESERVED) != 0
+    listed = flags & (p.PG_LRU | p.PG_PAGEVEC | p.PG_LOCKED | p.PG_RESERVED) != 0
     yield from (
         f"frame {pfn} (flags {fl:#x}) is neither free nor used"
         for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True)
@@ -318,6 +321,7 @@ def _check_page_cache(kernel: Kernel, used: Ints) -> Iterator[str]:
         total += len(index)
     cached = used[frame[used, p.P_MAPPING] < 0]
     yield from _differs("pages that say they are cached", len(cached), total)
+    total += int(kernel.node[rc.N_SWAP_CACHE])
     yield from _differs("nr_file_pages", int(kernel.vmstat[vs.NR_FILE_PAGES]), total)
 
 

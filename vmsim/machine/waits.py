@@ -11,14 +11,17 @@ from vmsim.machine.tables import KernelTables, flat
 from vmsim.machine.task import BLOCKED, DEAD, QUEUED, Task
 from vmsim.struct.ledger import L_SLEEP, L_WAIT_MEMORY, L_WAIT_READ, L_WAIT_SWAP, L_WAIT_WRITE
 from vmsim.struct.pages import FRAME_COLUMNS, P_FLAGS, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK
+from vmsim.struct.swaps import D_WRITES, DEV_COLUMNS, NR_REQUESTS
 from vmsim.struct.tasks import (
     T_PARENT,
     T_STATE,
     TASK_DEAD,
     WAIT_CHILD,
+    WAIT_EVENT,
     WAIT_MEMORY,
     WAIT_PAGE,
     WAIT_POST,
+    WAIT_QUEUE,
     WAIT_TASK,
     WAIT_THROTTLE,
     WAIT_TIMER,
@@ -29,6 +32,7 @@ from vmsim.struct.vmstat import NR_FREE_PAGES
 _COLUMN: Final = {
     WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE,
     WAIT_THROTTLE: L_WAIT_WRITE, WAIT_CHILD: L_SLEEP, WAIT_POST: L_SLEEP,
+    WAIT_EVENT: L_SLEEP, WAIT_QUEUE: L_WAIT_WRITE,
 }  # fmt: skip
 
 
@@ -39,7 +43,9 @@ class Waits:
     |---|---|---|
     | page, writeback | pfn | when PG_locked or PG_writeback of that frame is clear |
     | timer, throttle | ns from the end of the slice | then |
-    | memory | ns, or 0 | then (0: never), or at `memory_freed` |
+    | memory | ns, or 0 | then (0: never), or when more than `enough_memory` pages are free |
+    | event | ns, or 0 | then (0: never), or at `happened` for that task |
+    | queue | device | when the device's queue has room for a write |
     | task | tid | when that task has ended |
     | child | tid of a child, or 0, << 32 and of the process | when it, or a child of the process, has ended |
     | post | event << 32 and a count | when the event has so many posts |
@@ -47,7 +53,7 @@ class Waits:
 
     __slots__ = (
         "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_pages", "_for_task", "_for_child", "_for_post",
-        "_kernel", "_nr_free", "for_memory",
+        "_kernel", "_nr_free", "for_memory", "_dev", "_for_queue", "_events", "_pending", "enough_memory",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +71,11 @@ class Waits:
         self._for_post: dict[int, list[Task]] = {}  # by event
         self._kernel = kernel
         self.for_memory: list[Task] = []  # those that wait for free memory
+        self.enough_memory = 0
+        self._dev = flat(kernel.dev)
+        self._for_queue: list[tuple[int, Task]] = []
+        self._events: set[int] = set()  # daemons that wait for their event
+        self._pending: set[int] = set()  # daemons that were woken before they slept
         self._nr_free = kernel.vmstat[NR_FREE_PAGES : NR_FREE_PAGES + 1].data
 
     def block(self, task: Task, kind: int, arg: int) -> bool:
@@ -102,6 +113,36 @@ class Waits:
                 if not self._frame[page] & flag:
                     for task in waiting.pop(page):
                         self.wake(task, at_ns)
+        if self._for_queue:
+            waiting_for, self._for_queue = self._for_queue, []
+            for device, task in waiting_for:
+                if self._full(device):
+                    self._for_queue.append((device, task))
+                else:
+                    self.wake(task, at_ns)
+
+    def happened(self, task: Task, at_ns: int) -> None:
+        """Wake a daemon that waits for its event, now or as soon as it would begin to wait."""
+        if task.state == BLOCKED and task.tid in self._events:
+            self._events.remove(task.tid)
+            self.wake(task, at_ns)
+        else:
+            self._pending.add(task.tid)
+
+    def interrupt(self, task: Task, at_ns: int) -> None:
+        """Wake a task from whatever it waits for: it was killed."""
+        if task.state != BLOCKED:
+            return
+        for waiting in (self._locked, self._writeback, self._for_task, self._for_child, self._for_post):
+            for key, tasks in list(waiting.items()):
+                if task in tasks:
+                    tasks.remove(task)
+                    if not tasks:
+                        del waiting[key]
+        if task in self.for_memory:
+            self.for_memory.remove(task)
+        self._for_queue = [(device, other) for device, other in self._for_queue if other is not task]
+        self.wake(task, at_ns)
 
     def task_ended(self, tid: int, at_ns: int) -> None:
         """Wake the tasks that wait for the end of this one."""
@@ -118,7 +159,7 @@ class Waits:
 
     def look_for_memory(self, at_ns: int) -> None:
         """Wake the tasks that wait for free memory, if a slice has left some."""
-        if self._nr_free[0]:
+        if self._nr_free[0] > self.enough_memory:
             self.memory_freed(at_ns)
 
     def memory_freed(self, at_ns: int) -> None:
@@ -150,9 +191,18 @@ class Waits:
             if self._kernel.event[arg >> 32] >= arg & 0xFFFFFFFF:
                 return False
             self._for_post.setdefault(arg >> 32, []).append(task)
+        elif kind == WAIT_QUEUE:
+            if not self._full(arg):
+                return False
+            self._for_queue.append((arg, task))
         else:
             if kind == WAIT_MEMORY:
                 self.for_memory.append(task)
+            elif kind == WAIT_EVENT:
+                if task.tid in self._pending:
+                    self._pending.remove(task.tid)
+                    return False
+                self._events.add(task.tid)
             elif arg <= 0:
                 return False
             if arg > 0:
@@ -164,4 +214,8 @@ class Waits:
         if task.state == BLOCKED and task.wait_seq == wait_seq:
             if task in self.for_memory:
                 self.for_memory.remove(task)
+            self._events.discard(task.tid)
             self.wake(task, self._clock.now)
+
+    def _full(self, device: int) -> bool:
+        return self._dev[device * DEV_COLUMNS + D_WRITES] >= NR_REQUESTS

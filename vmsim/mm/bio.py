@@ -21,6 +21,7 @@ from vmsim.struct.files import (
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, NR_BIOS, SC_BIO_NEXT, SC_NR_NEW_BIOS
 from vmsim.struct.ledger import L_IO
+from vmsim.struct.swaps import D_READS, D_WRITES
 from vmsim.struct.vmstat import PGPGIN, PGPGOUT
 from vmsim.struct.writeback import BD_WRITES, EX_BLOCK, EX_FIRST, EX_NEXT, EX_PAGES
 
@@ -69,6 +70,7 @@ def submit_bio(k, tid, file, pgoff, pages, purpose):
     row[B_INDEX] = pgoff
     row[B_ASYNC] = 0 if purpose == READ_WAITED else 1
     row[B_TASK] = tid
+    k.dev[row[B_DEVICE], D_WRITES if purpose == WRITE_BACK else D_READS] += 1
     k.sc[SC_NR_NEW_BIOS] += 1
     k.led[L_IO] += k.cost[C_IO_SUBMIT]
     k.vmstat[PGPGOUT if purpose == WRITE_BACK else PGPGIN] += pages << (k.geo[G_PAGE_SHIFT] - 10)

@@ -3,7 +3,7 @@
 from vmsim.hw.tlb import switch_mm
 from vmsim.mm.interval import index_create, index_destroy
 from vmsim.mm.mmap import exit_mmap, mmap_region
-from vmsim.mm.page_alloc import alloc_page
+from vmsim.mm.page_alloc_slow import alloc_page
 from vmsim.mm.pagecache import add_to_page_cache
 from vmsim.mm.pgtable import pgd_alloc
 from vmsim.mm.swap import lru_add

@@ -7,9 +7,9 @@ as its files lie in few pieces.
 """
 
 from vmsim.mm.bio import READ_WAITED, submit_bio
-from vmsim.mm.page_alloc import alloc_page
-from vmsim.mm.pagecache import add_to_page_cache
-from vmsim.mm.swap import lru_cache_add, mark_page_accessed
+from vmsim.mm.page_alloc_slow import alloc_page_noretry
+from vmsim.mm.pagecache import add_to_page_cache_lru
+from vmsim.mm.swap import mark_page_accessed
 from vmsim.struct.files import FI_CACHE, FI_LINEAR, FI_META
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
@@ -32,12 +32,11 @@ def _bread(k, tid, meta, index):
     """Use one such block, read it if it is not cached; a new page is used twice at once and thus active (sb_bread)."""
     pfn = k.pcache[k.file[meta, FI_CACHE] + index]
     if pfn <= 0:
-        pfn = alloc_page(k)
+        pfn = alloc_page_noretry(k)
         if pfn == 0:
             return
         k.frame[pfn, P_FLAGS] |= PG_LOCKED | PG_REFERENCED
-        add_to_page_cache(k, meta, index, pfn)
-        lru_cache_add(k, pfn)
+        add_to_page_cache_lru(k, meta, index, pfn)
         submit_bio(k, tid, meta, index, 1, READ_WAITED)
     mark_page_accessed(k, pfn)
 

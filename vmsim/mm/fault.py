@@ -16,14 +16,12 @@ from vmsim.struct.tasks import (
     T_FAULT_MAJOR,
     T_FAULT_TRIED,
     T_MAJ_FLT,
+    T_MEM_RETRY,
     T_MIN_FLT,
     T_MM,
     T_SI_ADDR,
     T_SI_CODE,
     T_SUBMIT_NS,
-    T_WAIT,
-    T_WAIT_ARG,
-    WAIT_MEMORY,
 )
 from vmsim.struct.vmas import V_FLAGS, V_START, VM_ACCESS, VM_GROWSDOWN, VM_WRITE
 
@@ -45,7 +43,7 @@ def do_page_fault(k, tid, vpn, write):
     """An access that the MMU could not complete: 0 or FAULT_WAS_MAJOR (try it again), -EWAIT (sleep first), the signal to deliver, or
     FAULT_GOES_ON: end the slice so that time passes, then come back with the same access."""
     mm = k.task[tid, T_MM]
-    if k.task[tid, T_FAULT_TRIED] == 0:
+    if k.task[tid, T_FAULT_TRIED] == 0 and k.task[tid, T_MEM_RETRY] == 0:
         k.led[L_TRAP] += k.cost[C_TRAP]
     elif k.task[tid, T_FAULT_TRIED] == FAULT_SUBMITTED:
         k.led[L_IO] += k.task[tid, T_SUBMIT_NS]
@@ -73,8 +71,6 @@ def do_page_fault(k, tid, vpn, write):
             k.task[tid, T_FAULT_TRIED] = 1
         return -EWAIT
     if event & EVENT_OOM != 0:
-        k.task[tid, T_WAIT] = WAIT_MEMORY
-        k.task[tid, T_WAIT_ARG] = 0
         return -EWAIT
     if event & EVENT_SIGBUS != 0:
         return _signal(k, tid, vpn, SIGBUS, BUS_ADRERR)

@@ -1,11 +1,12 @@
 """The page cache: looking pages up, faulting them in, and the reads that fill it.   Follows mm/filemap.c of v4.4 (B.5, E.3)."""
 
 from vmsim.mm.mlock_page import mlock_mapped_page
+from vmsim.mm.page_alloc_slow import reclaim_for_page
 from vmsim.mm.page_dirty import set_page_dirty
-from vmsim.mm.pgtable import set_pte
+from vmsim.mm.pte import set_pte
 from vmsim.mm.readahead import do_async_mmap_readahead, do_sync_mmap_readahead, submit_read
 from vmsim.mm.rmap import page_add_rmap
-from vmsim.mm.shmem import shmem_getpage
+from vmsim.mm.shmem import SHMEM_ERROR, SHMEM_WAIT, shmem_getpage
 from vmsim.struct.costs import C_MAP_PAGE, C_PAGE_CACHE_LOOKUP
 from vmsim.struct.files import (
     FI_CACHE,
@@ -38,6 +39,7 @@ from vmsim.struct.tasks import (
     T_DIRTIED_FILE,
     T_FAULT_MAJOR,
     T_FAULT_TRIED,
+    T_MEM_RETRY,
     T_SUBMIT_NS,
     T_WAIT,
     T_WAIT_ARG,
@@ -114,7 +116,11 @@ def file_page(k, tid, v, vpn):
         return -EVENT_SIGBUS
     if k.file[file, FI_KIND] != FILE_REGULAR:
         pfn = shmem_getpage(k, file, pgoff)
-        return pfn << 1 if pfn != 0 else -EVENT_OOM
+        if pfn > 0:
+            return pfn << 1 | k.task[tid, T_FAULT_MAJOR]
+        if pfn == SHMEM_WAIT:
+            return -EVENT_WAIT
+        return -EVENT_SIGBUS if pfn == SHMEM_ERROR else -EVENT_OOM
     k.led[L_FAULT] += k.cost[C_PAGE_CACHE_LOOKUP]
     major = 0
     submitting = 0
@@ -125,7 +131,8 @@ def file_page(k, tid, v, vpn):
     else:
         submitting = k.led[L_IO]
         do_sync_mmap_readahead(k, tid, v, file, pgoff)
-        k.vmstat[PGMAJFAULT] += 1
+        if k.task[tid, T_MEM_RETRY] == 0 or k.task[tid, T_FAULT_MAJOR] == 0:
+            k.vmstat[PGMAJFAULT] += 1
         major = 1
         k.task[tid, T_FAULT_MAJOR] = 1
         pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
@@ -133,6 +140,7 @@ def file_page(k, tid, v, vpn):
             submit_read(k, tid, file, pgoff, 1, -1, 0)
             pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
             if pfn <= 0:
+                reclaim_for_page(k)
                 return -EVENT_OOM
         if k.sc[SC_SLOW_SUBMIT] != 0 and k.sc[SC_USER_FAULT] != 0 and k.sc[SC_NR_NEW_BIOS] > 0:
             k.task[tid, T_SUBMIT_NS] = k.led[L_IO] - submitting

@@ -1,17 +1,19 @@
 """read(2) of regular files and tmpfs, page by page.   Follows mm/filemap.c (do_generic_file_read) and shmem.c of v4.4 (E.1)."""
 
 from vmsim.mm.filemap import wait_for_page
+from vmsim.mm.page_alloc_slow import reclaim_for_page
 from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read
 from vmsim.mm.resched import cond_resched
+from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
 from vmsim.mm.swap import mark_page_accessed
 from vmsim.struct.costs import C_COPY_PAGE, C_FILE_PAGE, C_PAGE_CACHE_LOOKUP
 from vmsim.struct.errno import EBADF, EINVAL, EIO, EWAIT
-from vmsim.struct.files import FI_CACHE, FI_KIND, FI_POS, FI_PREV_POS, FI_RA_PAGES, FI_SIZE, FILE_REGULAR
+from vmsim.struct.files import FI_CACHE, FI_KIND, FI_POS, FI_PREV_POS, FI_RA_PAGES, FI_SIZE, FILE_REGULAR, PCACHE_SWAP
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_FILE_NEXT
 from vmsim.struct.ledger import L_COPY, L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_UPTODATE
-from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_WAIT, T_WAIT_ARG, WAIT_MEMORY
+from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 
 FD_READ = 1  # rights of a descriptor, its low bits
 FD_WRITE = 2
@@ -57,20 +59,13 @@ def copy_pages(k, count):
 
 
 @compiled
-def out_of_memory(k, tid):
-    """Sleep until there is free memory, then go on."""
-    k.task[tid, T_WAIT] = WAIT_MEMORY
-    k.task[tid, T_WAIT_ARG] = 0
-    return PAGE_WAITS
-
-
-@compiled
 def read_single(k, tid, file, index):
     """Read one page and wait for it (readpage)."""
     submit_read(k, tid, file, index, 1, -1, 0)
     pfn = k.pcache[k.file[file, FI_CACHE] + index]
     if pfn <= 0:
-        return out_of_memory(k, tid)
+        reclaim_for_page(k)
+        return PAGE_WAITS
     k.task[tid, T_STAGE] = RW_READING
     wait_for_page(k, tid, pfn)
     return PAGE_WAITS
@@ -157,6 +152,12 @@ def _shmem_file_read(k, tid, file, pos, count, moves):
         at = pos + done
         k.led[L_SYSCALL] += k.cost[C_PAGE_CACHE_LOOKUP]
         pfn = k.pcache[k.file[file, FI_CACHE] + (at >> shift)]
+        if pfn < PCACHE_SWAP // 2:
+            pfn = shmem_getpage(k, file, at >> shift)
+            if pfn == SHMEM_ERROR:
+                return done if done > 0 else -EIO
+            if pfn <= 0:
+                return -EWAIT
         if pfn > 0 and at & (page - 1) == 0:
             mark_page_accessed(k, pfn)
         piece = min(end - at, page - (at & (page - 1)))

@@ -14,15 +14,14 @@ from vmsim.mm.filemap_read import (
     begin_rw,
     copy_pages,
     file_of,
-    out_of_memory,
     read_single,
 )
-from vmsim.mm.page_alloc import alloc_page
+from vmsim.mm.page_alloc_slow import alloc_page
 from vmsim.mm.page_dirty import set_page_dirty
-from vmsim.mm.pagecache import add_to_page_cache
+from vmsim.mm.pagecache import add_to_page_cache_lru
 from vmsim.mm.resched import cond_resched
-from vmsim.mm.shmem import shmem_getpage
-from vmsim.mm.swap import lru_cache_add, mark_page_accessed
+from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
+from vmsim.mm.swap import mark_page_accessed
 from vmsim.struct.costs import C_PAGE_CACHE_LOOKUP, C_ZERO_PAGE
 from vmsim.struct.errno import EINVAL, EIO, EWAIT
 from vmsim.struct.files import FI_CACHE, FI_DEVICE, FI_KIND, FI_POS, FI_SIZE, FILE_REGULAR
@@ -38,10 +37,9 @@ def _new_page(k, tid, file, index):
     """A page for a write that isn't cached: it starts referenced (FGP_ACCESSED)."""
     pfn = alloc_page(k)
     if pfn == 0:
-        return out_of_memory(k, tid)
+        return PAGE_WAITS
     k.frame[pfn, P_FLAGS] |= PG_REFERENCED
-    add_to_page_cache(k, file, index, pfn)
-    lru_cache_add(k, pfn)
+    add_to_page_cache_lru(k, file, index, pfn)
     return pfn
 
 
@@ -80,8 +78,8 @@ def _shmem_write_begin(k, tid, file, at):
     index = at >> k.geo[G_PAGE_SHIFT]
     fresh = k.pcache[k.file[file, FI_CACHE] + index] <= 0
     pfn = shmem_getpage(k, file, index)
-    if pfn == 0:
-        return out_of_memory(k, tid)
+    if pfn <= 0:
+        return PAGE_FAILED if pfn == SHMEM_ERROR else PAGE_WAITS
     if fresh:
         k.frame[pfn, P_FLAGS] |= PG_REFERENCED
     else:

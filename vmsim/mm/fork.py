@@ -7,14 +7,16 @@ from vmsim.mm.accounting import account_vm
 from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
 from vmsim.mm.overcommit import charge_commit
-from vmsim.mm.pgtable import next_table, pgd_alloc, pte_alloc, set_pte
+from vmsim.mm.pgtable import pgd_alloc, pte_alloc
+from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.rmap import page_add_rmap
+from vmsim.mm.swapfile import swap_duplicate
 from vmsim.mm.vma import anon_vma_create, charge_vma_link, vma_alloc, vma_link
 from vmsim.struct.costs import C_FORK_BASE, C_MAP_PAGE
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_MAPCOUNT
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU, SC_NR_TASKS
+from vmsim.struct.kernel import SC_CPU, SC_NOWAIT, SC_NR_TASKS
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_ANON, PG_EXCLUSIVE, PTE_DIRTY, PTE_PRESENT, PTE_SHIFT, PTE_WRITE, PTE_YOUNG, PTE_ZERO
 from vmsim.struct.tasks import (
@@ -43,6 +45,7 @@ from vmsim.struct.vmas import (
     MM_START_BRK,
     MM_START_DATA,
     MM_START_STACK,
+    MM_SWAPENTS,
     MM_TASK_SIZE,
     MM_TEXT,
     MM_USERS,
@@ -103,6 +106,13 @@ def copy_page_range(k, child, mm, v):
                 k.led[L_SYSCALL] += k.cost[C_MAP_PAGE]
                 if entry & PTE_ZERO == 0:
                     _dup_page(k, child, vpn, entry >> PTE_SHIFT)
+            elif entry != 0:
+                to = pte_alloc(k, child, vpn)
+                if to == 0:
+                    return -ENOMEM
+                set_pte(k, child, vpn, to, entry)
+                swap_duplicate(k, entry >> PTE_SHIFT)
+                k.mm[child, MM_SWAPENTS] += 1
             vpn += 1
             slot += 1
     return 0
@@ -197,7 +207,10 @@ def do_fork(k, tid, child, child_mm):
     task[child, T_MM] = child_mm
     for i in range(2 * NR_RLIMITS):
         k.rlim[child, i] = k.rlim[task[tid, T_TGID], i]
-    if dup_mm(k, tid, child_mm) != 0:
+    k.sc[SC_NOWAIT] = 1
+    copied = dup_mm(k, tid, child_mm)
+    k.sc[SC_NOWAIT] = 0
+    if copied != 0:
         if k.mm[child_mm, MM_FIRST] != 0:
             exit_mmap(k, child)
         return -ENOMEM

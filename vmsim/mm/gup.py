@@ -4,12 +4,12 @@ from vmsim.hw.walk import leaf_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.mlock_page import mlock_vma_page
-from vmsim.mm.pgtable import next_table
+from vmsim.mm.pte import next_table
 from vmsim.mm.stack import is_stack_guard_page
 from vmsim.mm.swap import mark_page_accessed
 from vmsim.mm.vma import find_vma_charged
 from vmsim.struct.costs import C_POPULATE_PAGE, C_POPULATE_SKIP
-from vmsim.struct.errno import EFAULT, EINVAL, ENOMEM, EWAIT
+from vmsim.struct.errno import EFAULT, EINVAL, EWAIT
 from vmsim.struct.jit import compiled
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import (
@@ -117,7 +117,7 @@ def _faultin_page(k, tid, mm, v, vpn, write):
     retried = k.task[tid, T_FAULT_TRIED]
     event = handle_mm_fault(k, tid, mm, v, vpn, write)
     if event & EVENT_OOM != 0:
-        return -ENOMEM
+        return -EWAIT
     if event & (EVENT_SIGBUS | EVENT_SEGV) != 0:
         k.task[tid, T_FAULT_TRIED] = 0
         return -EFAULT

@@ -4,7 +4,7 @@ from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.filemap import file_pages
 from vmsim.mm.pagecache import delete_from_page_cache
-from vmsim.mm.pgtable import next_table, set_pte
+from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.readahead import submit_read
 from vmsim.mm.swap import lru_add, lru_del
 from vmsim.mm.unmap import page_unmapped

@@ -3,11 +3,14 @@
 from vmsim.hw.tlb import flush_range_as
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, do_fault_around, file_page, page_mkwrite
 from vmsim.mm.mlock_page import mlock_mapped_page
-from vmsim.mm.page_alloc import alloc_page
-from vmsim.mm.pgtable import pte_alloc, set_pte
+from vmsim.mm.page_alloc_slow import alloc_page
+from vmsim.mm.pgtable import pte_alloc
+from vmsim.mm.pte import set_pte
 from vmsim.mm.rmap import anon_vma_prepare, page_add_rmap
 from vmsim.mm.stack import check_stack_guard_page
 from vmsim.mm.swap import lru_cache_add_active_or_unevictable
+from vmsim.mm.swap_cache import reuse_swap_page
+from vmsim.mm.swapin import do_swap_page
 from vmsim.mm.unmap import page_unmapped
 from vmsim.struct.costs import C_COPY_PAGE, C_FAULT_BASE, C_MAP_PAGE, C_ZERO_PAGE
 from vmsim.struct.files import FI_KIND, FILE_REGULAR
@@ -17,23 +20,22 @@ from vmsim.struct.ledger import L_COPY, L_FAULT, L_ZERO
 from vmsim.struct.pages import (
     P_FLAGS,
     P_INDEX,
-    P_MAPCOUNT,
     P_MAPPING,
     PG_ANON,
     PG_CONTENT,
     PG_DIRTY,
     PG_EXCLUSIVE,
     PG_SWAPBACKED,
-    PG_SWAPCACHE,
     PG_UPTODATE,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
+    PTE_SWAP,
     PTE_WRITE,
     PTE_YOUNG,
     PTE_ZERO,
 )
-from vmsim.struct.tasks import FAULT_LOCKING, T_FAULT_TRIED
+from vmsim.struct.tasks import FAULT_LOCKING, T_FAULT_TRIED, T_MEM_RETRY
 from vmsim.struct.vmas import (
     MM_ANONPAGES,
     MM_FILEPAGES,
@@ -143,7 +145,7 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
         k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
         return 0
     if entry & PTE_ZERO == 0 and k.frame[pfn, P_FLAGS] & PG_ANON != 0:
-        if k.frame[pfn, P_MAPCOUNT] == 1 and k.frame[pfn, P_FLAGS] & PG_SWAPCACHE == 0:
+        if reuse_swap_page(k, pfn):
             k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
             k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
             k.frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
@@ -168,12 +170,18 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
 @compiled
 def handle_mm_fault(k, tid, mm, v, vpn, write):
     """Make a page present (and writable, for a write) in a VMA that allows it; EVENT_* bits (handle_mm_fault)."""
-    if k.task[tid, T_FAULT_TRIED] != FAULT_LOCKING:
+    if k.task[tid, T_FAULT_TRIED] != FAULT_LOCKING and k.task[tid, T_MEM_RETRY] == 0:
         k.vmstat[PGFAULT] += 1
         k.led[L_FAULT] += k.cost[C_FAULT_BASE]
     slot = pte_alloc(k, mm, vpn)
-    if slot == 0:
-        return EVENT_OOM
+    event = EVENT_OOM if slot == 0 else _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
+    k.task[tid, T_MEM_RETRY] = 1 if event & EVENT_OOM != 0 else 0
+    return event
+
+
+@compiled
+def _handle_pte_fault(k, tid, mm, v, vpn, slot, write):
+    """What the entry of a page asks for: a new page, its file's page, its swapped page, or a copy (handle_pte_fault)."""
     entry = k.pt[slot]
     if entry == 0:
         if k.vma[v, V_FILE] == 0:
@@ -183,7 +191,14 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
         if k.vma[v, V_FLAGS] & VM_SHARED == 0:
             return do_cow_fault(k, tid, mm, v, vpn, slot)
         return do_shared_fault(k, tid, mm, v, vpn, slot)
+    major = 0
+    if entry & PTE_SWAP != 0:
+        event = do_swap_page(k, tid, mm, v, vpn, slot, write)
+        entry = k.pt[slot]
+        if event & ~EVENT_MAJOR != 0 or write == 0 or entry & PTE_WRITE != 0:
+            return event
+        major = event
     if write != 0 and entry & PTE_WRITE == 0:
-        return do_wp_page(k, tid, mm, v, vpn, slot)
+        return major | do_wp_page(k, tid, mm, v, vpn, slot)
     k.pt[slot] = entry | PTE_YOUNG | (PTE_DIRTY if write != 0 else 0)
     return 0

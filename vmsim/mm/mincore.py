@@ -6,7 +6,7 @@ from vmsim.mm.range import aligned_pages, is_aligned, page_of
 from vmsim.mm.vma import find_vma, find_vma_charged
 from vmsim.struct.errno import EINVAL, ENOMEM
 from vmsim.struct.jit import compiled
-from vmsim.struct.pages import PTE_PRESENT
+from vmsim.struct.pages import P_FLAGS, PG_UPTODATE, PTE_PRESENT, PTE_SHIFT, PTE_SWAP
 from vmsim.struct.tasks import T_MM
 from vmsim.struct.vmas import MM_TASK_SIZE, V_END, V_FILE, V_NEXT, V_PGOFF, V_START
 
@@ -17,6 +17,9 @@ def page_resident(k, mm, v, vpn):
     slot = leaf_slot(k, mm, vpn)
     if slot != 0 and k.pt[slot] & PTE_PRESENT != 0:
         return 1
+    if slot != 0 and k.pt[slot] & PTE_SWAP != 0:
+        pfn = k.swap_cache[k.pt[slot] >> PTE_SHIFT]
+        return 1 if pfn > 0 and k.frame[pfn, P_FLAGS] & PG_UPTODATE != 0 else 0
     file = k.vma[v, V_FILE]
     return 1 if file != 0 and page_cached(k, file, k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]) else 0
 

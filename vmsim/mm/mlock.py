@@ -7,7 +7,7 @@ from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.accounting import can_do_mlock, memlock_limit
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.mlock_page import mlock_vma_pages_range
-from vmsim.mm.pgtable import next_table
+from vmsim.mm.pte import next_table
 from vmsim.mm.rmap import rmap_first, rmap_mapping, rmap_next
 from vmsim.mm.swap import lru_add_drain_all
 from vmsim.mm.unmap import munlock_page

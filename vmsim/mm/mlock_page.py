@@ -3,12 +3,12 @@
 """
 
 from vmsim.hw.walk import leaf_pages, leaf_slot
-from vmsim.mm.pgtable import next_table
-from vmsim.mm.swap import lru_add, lru_del
+from vmsim.mm.pte import next_table
+from vmsim.mm.swap import add_page_to_unevictable_list, isolate_lru_page
 from vmsim.struct.costs import C_MLOCK_PAGE
 from vmsim.struct.jit import compiled
 from vmsim.struct.ledger import L_FAULT
-from vmsim.struct.pages import P_FLAGS, PG_LRU, PG_MLOCKED, PG_UNEVICTABLE, PTE_PRESENT, PTE_SHIFT, PTE_ZERO
+from vmsim.struct.pages import P_FLAGS, PG_MLOCKED, PTE_PRESENT, PTE_SHIFT, PTE_ZERO
 from vmsim.struct.rules import R_MLOCK_IS_PAGE_CACHE
 from vmsim.struct.vmas import VM_LOCKED, VM_SPECIAL
 from vmsim.struct.vmstat import NR_MLOCK, UNEVICTABLE_PGCULLED, UNEVICTABLE_PGMLOCKED
@@ -22,13 +22,10 @@ def mlock_vma_page(k, pfn):
     k.led[L_FAULT] += k.cost[C_MLOCK_PAGE]
     k.vmstat[NR_MLOCK] += 1
     k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
-    if k.frame[pfn, P_FLAGS] & PG_LRU != 0:
-        lru_del(k, pfn)
-        k.frame[pfn, P_FLAGS] |= PG_MLOCKED | PG_UNEVICTABLE
-        lru_add(k, pfn)
+    k.frame[pfn, P_FLAGS] |= PG_MLOCKED
+    if isolate_lru_page(k, pfn):
+        add_page_to_unevictable_list(k, pfn)
         k.vmstat[UNEVICTABLE_PGCULLED] += 1
-    else:
-        k.frame[pfn, P_FLAGS] |= PG_MLOCKED
 
 
 @compiled

@@ -5,7 +5,7 @@ from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.accounting import account_vm, is_data_mapping, may_expand_vm
 from vmsim.mm.gup import populate_vma_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pgtable import next_table
+from vmsim.mm.pte import next_table
 from vmsim.mm.vma import find_vma_charged, split_vma, vma_merge
 from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EACCES, EINVAL, ENOMEM, EWAIT

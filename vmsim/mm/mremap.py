@@ -6,8 +6,9 @@ from vmsim.mm.accounting import account_vm, may_expand_vm, memlock_limit
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.mmap import do_munmap
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pgtable import next_table, pte_alloc, set_pte
+from vmsim.mm.pgtable import pte_alloc
 from vmsim.mm.place import MAP_FIXED, get_unmapped_area
+from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.range import aligned_pages, is_aligned, page_limit, page_of
 from vmsim.mm.rmap import page_move_rmap
 from vmsim.mm.vma import (
@@ -25,7 +26,7 @@ from vmsim.mm.vma import (
 from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_CPU, SYS_MAX_MAP_COUNT
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_CPU, SC_NOWAIT, SYS_MAX_MAP_COUNT
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import PTE_PRESENT, PTE_SHIFT, PTE_ZERO
 from vmsim.struct.rules import (
@@ -68,6 +69,14 @@ MREMAP_DONTUNMAP = 4
 @compiled
 def move_page_tables(k, mm, old, new, pages):
     """Move the entries of `pages` pages from `old` to `new`, which is empty: how many pages it got through."""
+    k.sc[SC_NOWAIT] = 1
+    through = _move_entries(k, mm, old, new, pages)
+    k.sc[SC_NOWAIT] = 0
+    return through
+
+
+@compiled
+def _move_entries(k, mm, old, new, pages):
     per_table = leaf_pages(k)
     vpn = old
     end = old + pages

@@ -1,23 +1,35 @@
 """Page frames: which are free, and handing them out.   Follows mm/page_alloc.c of v4.4 (section C of the behaviour notes).
 
 Frames that were never used are handed out upward from each zone's start; freed ones are taken again first, the last freed
-first, as from the hot end of a per-CPU list.  Zones are tried from the highest down (the zonelist order of one node).
+first, as from the hot end of a per-CPU list.  A CPU's list of a zone is a count of frames that the zone no longer counts as free.
+What happens when no zone is above its watermark is in mm/page_alloc_slow.py.
 """
 
 from vmsim.struct.costs import C_ALLOC_PAGE, C_FREE_PAGE
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NR_ZONES
+from vmsim.struct.kernel import SC_CPU, SC_NR_CPUS, SC_NR_ZONES
 from vmsim.struct.ledger import L_FAULT
 from vmsim.struct.pages import (
     FRAME_COLUMNS,
     P_FLAGS,
     PG_INUSE,
+    Z_ALLOC_BATCH,
+    Z_BATCH,
     Z_END_PFN,
+    Z_FLAGS,
     Z_FREE,
+    Z_HIGH,
+    Z_LOW,
+    Z_MANAGED,
     Z_NEXT_NEW,
     Z_NR_STACK,
+    Z_PAGES_SCANNED,
+    Z_PCP_HIGH,
+    Z_RESERVE,
     Z_START_PFN,
+    ZONE_FAIR_DEPLETED,
 )
+from vmsim.struct.rules import R_FAIR_ZONES
 from vmsim.struct.vmstat import NR_FREE_PAGES, PGALLOC_DMA, PGFREE
 
 
@@ -31,43 +43,142 @@ def zone_of(k, pfn):
 
 
 @compiled
-def alloc_page(k):
-    """A frame for user memory or the page cache, or 0 when none is free; its columns are zero but for PG_INUSE."""
-    k.led[L_FAULT] += k.cost[C_ALLOC_PAGE]
-    for zone in range(k.sc[SC_NR_ZONES] - 1, -1, -1):
-        if k.zone[zone, Z_FREE] > 0:
-            return _take(k, zone)
+def zone_watermark_ok(k, zone, mark, classzone):
+    """Whether a zone keeps `mark` pages, and its reserve against requests of class `classzone`, after one more (zone_watermark_ok)."""
+    return k.zone[zone, Z_FREE] > mark + k.zone[zone, Z_RESERVE + classzone]
+
+
+@compiled
+def get_page_from_freelist(k, mark):
+    """A frame of the first zone, from the highest down, that is above its watermark `mark` (a column of `zone`); 0 if none is.
+
+    The kernel before 4.8 lets zones take turns in proportion to their size on the fast path, whose watermark is LOW.
+    """
+    top = k.sc[SC_NR_ZONES] - 1
+    fair = mark == Z_LOW and top > 0 and k.rule[R_FAIR_ZONES] != 0
+    for _ in range(2 if fair else 1):
+        skipped = 0
+        for zone in range(top, -1, -1):
+            if fair and k.zone[zone, Z_FLAGS] & ZONE_FAIR_DEPLETED != 0:
+                skipped += 1
+            elif zone_watermark_ok(k, zone, k.zone[zone, mark], top):
+                pfn = rmqueue(k, zone)
+                if pfn != 0:
+                    return pfn
+        if not fair:
+            return 0
+        if skipped > 0:
+            reset_alloc_batches(k)
+        fair = False
+    return _from_any(k, mark, top)
+
+
+@compiled
+def _from_any(k, mark, top):
+    """The zones once more, without fairness."""
+    for zone in range(top, -1, -1):
+        if zone_watermark_ok(k, zone, k.zone[zone, mark], top):
+            pfn = rmqueue(k, zone)
+            if pfn != 0:
+                return pfn
     return 0
 
 
 @compiled
-def _take(k, zone):
-    stacked = k.zone[zone, Z_NR_STACK]
-    if stacked > 0:
-        k.zone[zone, Z_NR_STACK] = stacked - 1
-        pfn = k.free_stack[k.zone[zone, Z_START_PFN] + stacked - 1]
+def reset_alloc_batches(k):
+    """Every zone may hand out HIGH - LOW pages again before the others get their turn (reset_alloc_batches)."""
+    for zone in range(k.sc[SC_NR_ZONES]):
+        k.zone[zone, Z_ALLOC_BATCH] = k.zone[zone, Z_HIGH] - k.zone[zone, Z_LOW]
+        k.zone[zone, Z_FLAGS] &= ~ZONE_FAIR_DEPLETED
+
+
+@compiled
+def any_free_page(k):
+    """A frame whatever the watermarks, for who frees memory; 0 if there is none (ALLOC_NO_WATERMARKS)."""
+    for zone in range(k.sc[SC_NR_ZONES] - 1, -1, -1):
+        pfn = rmqueue(k, zone)
+        if pfn != 0:
+            return pfn
+    return 0
+
+
+@compiled
+def rmqueue(k, zone):
+    """A frame of a zone through this CPU's list, or 0; its columns are zero but for PG_INUSE (buffered_rmqueue)."""
+    batch = k.zone[zone, Z_BATCH]
+    if batch == 0:
+        if k.zone[zone, Z_FREE] <= 0:
+            return 0
+        k.zone[zone, Z_FREE] -= 1
+        k.vmstat[NR_FREE_PAGES] -= 1
+    else:
+        cpu = k.sc[SC_CPU]
+        if k.pcp[cpu, zone] == 0:
+            refill = min(batch, k.zone[zone, Z_FREE])
+            if refill <= 0:
+                return 0
+            k.pcp[cpu, zone] = refill
+            k.zone[zone, Z_FREE] -= refill
+            k.vmstat[NR_FREE_PAGES] -= refill
+        k.pcp[cpu, zone] -= 1
+    if k.zone[zone, Z_NR_STACK] > 0:
+        k.zone[zone, Z_NR_STACK] -= 1
+        pfn = k.free_stack[k.zone[zone, Z_START_PFN] + k.zone[zone, Z_NR_STACK]]
     else:
         pfn = k.zone[zone, Z_NEXT_NEW]
         k.zone[zone, Z_NEXT_NEW] = pfn + 1
-    k.zone[zone, Z_FREE] -= 1
     k.frame[pfn, P_FLAGS] = PG_INUSE
-    k.vmstat[NR_FREE_PAGES] -= 1
     k.vmstat[PGALLOC_DMA + zone] += 1
+    k.zone[zone, Z_ALLOC_BATCH] -= 1
+    if k.zone[zone, Z_ALLOC_BATCH] <= 0:
+        k.zone[zone, Z_FLAGS] |= ZONE_FAIR_DEPLETED
     return pfn
 
 
 @compiled
+def alloc_page_fast(k):
+    """A frame for user memory or the page cache from a zone above its low watermark, or 0; its time is charged either way."""
+    k.led[L_FAULT] += k.cost[C_ALLOC_PAGE]
+    return get_page_from_freelist(k, Z_LOW)
+
+
+@compiled
 def free_page(k, pfn):
-    """Give a frame back that nothing refers to any more."""
+    """Give a frame back that nothing refers to any more, to this CPU's list; a full list gives a batch back to its zone."""
     k.led[L_FAULT] += k.cost[C_FREE_PAGE]
     zone = zone_of(k, pfn)
     for column in range(FRAME_COLUMNS):
         k.frame[pfn, column] = 0
     k.free_stack[k.zone[zone, Z_START_PFN] + k.zone[zone, Z_NR_STACK]] = pfn
     k.zone[zone, Z_NR_STACK] += 1
-    k.zone[zone, Z_FREE] += 1
-    k.vmstat[NR_FREE_PAGES] += 1
     k.vmstat[PGFREE] += 1
+    batch = k.zone[zone, Z_BATCH]
+    if batch == 0:
+        _to_buddy(k, zone, 1)
+        return
+    cpu = k.sc[SC_CPU]
+    k.pcp[cpu, zone] += 1
+    if k.pcp[cpu, zone] >= k.zone[zone, Z_PCP_HIGH]:
+        back = min(batch, k.pcp[cpu, zone])
+        k.pcp[cpu, zone] -= back
+        _to_buddy(k, zone, back)
+
+
+@compiled
+def _to_buddy(k, zone, pages):
+    k.zone[zone, Z_FREE] += pages
+    k.zone[zone, Z_PAGES_SCANNED] = 0
+    k.vmstat[NR_FREE_PAGES] += pages
+
+
+@compiled
+def drain_all_pages(k):
+    """Every CPU gives the frames on its lists back to their zones (drain_all_pages)."""
+    for cpu in range(k.sc[SC_NR_CPUS]):
+        for zone in range(k.sc[SC_NR_ZONES]):
+            if k.pcp[cpu, zone] > 0:
+                _to_buddy(k, zone, k.pcp[cpu, zone])
+                k.pcp[cpu, zone] = 0
 
 
 @compiled
@@ -77,4 +188,5 @@ def zones_create(k, zone, start, end, managed):
     k.zone[zone, Z_END_PFN] = end
     k.zone[zone, Z_NEXT_NEW] = end - managed
     k.zone[zone, Z_FREE] = managed
+    k.zone[zone, Z_MANAGED] = managed
     k.vmstat[NR_FREE_PAGES] += managed

@@ -1,7 +1,8 @@
 """Entering pages into a file's page cache and taking them out (mm/filemap.c: add_to_page_cache_lru, mm/truncate.c)."""
 
 from vmsim.mm.page_dirty import account_page_cleaned
-from vmsim.mm.swap import free_page_and_lru
+from vmsim.mm.swap import free_page_and_lru, lru_cache_add
+from vmsim.mm.workingset import file_refault
 from vmsim.struct.costs import C_PAGE_CACHE_ADD
 from vmsim.struct.files import FI_CACHE, FI_KIND, FI_NRPAGES, FILE_REGULAR
 from vmsim.struct.jit import compiled
@@ -22,6 +23,16 @@ def add_to_page_cache(k, file, pgoff, pfn):
 
 
 @compiled
+def add_to_page_cache_lru(k, file, pgoff, pfn):
+    """Enter a frame as a page of a regular file, and let it join the LRU list that its refault distance says."""
+    shadow = k.pcache[k.file[file, FI_CACHE] + pgoff]
+    add_to_page_cache(k, file, pgoff, pfn)
+    if shadow < 0:
+        file_refault(k, pfn, shadow)
+    lru_cache_add(k, pfn)
+
+
+@compiled
 def delete_from_page_cache(k, file, pgoff):
     """Drop a page that nobody maps from the cache, whatever it holds, and free its frame (truncation)."""
     pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
@@ -33,3 +44,14 @@ def delete_from_page_cache(k, file, pgoff):
     elif k.frame[pfn, P_FLAGS] & PG_DIRTY != 0:
         account_page_cleaned(k, file, pfn)
     free_page_and_lru(k, pfn)
+
+
+@compiled
+def delete_from_page_cache_reclaimed(k, pfn, shadow):
+    """A clean page that nobody maps leaves the cache, its shadow in its place; its frame is the caller's (__delete_from_page_cache)."""
+    file = -k.frame[pfn, P_MAPPING] - 1
+    k.pcache[k.file[file, FI_CACHE] + k.frame[pfn, P_INDEX]] = shadow
+    k.file[file, FI_NRPAGES] -= 1
+    k.vmstat[NR_FILE_PAGES] -= 1
+    if k.file[file, FI_KIND] != FILE_REGULAR:
+        k.vmstat[NR_SHMEM] -= 1

@@ -1,15 +1,14 @@
 """Allocating and freeing page tables, and entries in them.   Follows mm/memory.c (pte_alloc, free_pgtables) of v4.4."""
 
-from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, table_index
-from vmsim.mm.page_alloc import alloc_page, free_page
+from vmsim.hw.walk import NODE_ENTRIES, table_index
+from vmsim.mm.page_alloc import free_page
+from vmsim.mm.page_alloc_slow import alloc_page
+from vmsim.mm.pte import NODE_COUNT, NODE_PFN, next_table, next_table_of
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT, SC_PT_FREE, SC_PT_NEXT
 from vmsim.struct.pages import P_FLAGS, PG_TABLE
 from vmsim.struct.vmas import MM_NR_PMDS, MM_NR_PTES, MM_PGD
 from vmsim.struct.vmstat import NR_PAGETABLE
-
-NODE_PFN = 0
-NODE_COUNT = 1
 
 
 @compiled
@@ -77,43 +76,6 @@ def pte_alloc(k, mm, vpn):
 
 
 @compiled
-def set_pte(k, mm, vpn, slot, entry):
-    """Write the entry of a page and keep its table's count of used entries."""
-    if (k.pt[slot] == 0) != (entry == 0):
-        node = slot - NODE_ENTRIES - (vpn & (leaf_pages(k) - 1))
-        k.pt[node + NODE_COUNT] += 1 if entry != 0 else -1
-    k.pt[slot] = entry
-
-
-@compiled
-def next_table(k, mm, vpn):
-    """The first page >= `vpn` that lies in a last-level table that is present, found by skipping absent tables whole.
-
-    Gives a page beyond every table when there is none.
-    """
-    return _next_table_of(k, mm, k.geo[G_LEVELS] - 1, vpn)
-
-
-@compiled
-def _next_table_of(k, mm, last, vpn):
-    """`next_table` for the tables of level `last`."""
-    span_top = 1 << (k.geo[G_SHIFT] + k.geo[G_BITS])
-    while vpn < span_top:
-        node = k.mm[mm, MM_PGD]
-        level = 0
-        while level < last:
-            node = k.pt[node + NODE_ENTRIES + table_index(k, level, vpn)]
-            if node == 0:
-                break
-            level += 1
-        if node != 0:
-            return vpn
-        span = 1 << k.geo[G_SHIFT + level]
-        vpn = (vpn | (span - 1)) + 1
-    return vpn
-
-
-@compiled
 def free_pgtables(k, mm, start, end, floor, ceiling):
     """Free the tables of the unmapped range that lie wholly between its neighbours, [floor, ceiling)."""
     levels = k.geo[G_LEVELS]
@@ -139,10 +101,10 @@ def free_all_pgtables(k, mm):
     span_top = 1 << (k.geo[G_SHIFT] + k.geo[G_BITS])
     for level in range(k.geo[G_LEVELS] - 1, 0, -1):
         span = 1 << (k.geo[G_SHIFT + level] + k.geo[G_BITS + level])
-        vpn = _next_table_of(k, mm, level, 0)
+        vpn = next_table_of(k, mm, level, 0)
         while vpn < span_top:
             _free_table_at(k, mm, level, vpn)
-            vpn = _next_table_of(k, mm, level, (vpn | (span - 1)) + 1)
+            vpn = next_table_of(k, mm, level, (vpn | (span - 1)) + 1)
 
 
 @compiled

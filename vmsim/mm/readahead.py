@@ -2,9 +2,8 @@
 
 from vmsim.mm.bio import READ_AHEAD, READ_WAITED, submit_run
 from vmsim.mm.ext2 import map_blocks
-from vmsim.mm.page_alloc import alloc_page
-from vmsim.mm.pagecache import add_to_page_cache
-from vmsim.mm.swap import lru_cache_add
+from vmsim.mm.page_alloc_slow import alloc_page_noretry
+from vmsim.mm.pagecache import add_to_page_cache_lru
 from vmsim.struct.bits import bit_length
 from vmsim.struct.files import (
     FI_BDI_RA,
@@ -43,11 +42,10 @@ def submit_read(k, tid, file, pgoff, count, marker, force):
         if i < end:
             slot = k.file[file, FI_CACHE] + i
             if k.pcache[slot] <= 0:
-                pfn = alloc_page(k)
+                pfn = alloc_page_noretry(k)
                 if pfn != 0:
                     k.frame[pfn, P_FLAGS] |= PG_LOCKED | (PG_READAHEAD if i == marker else 0)
-                    add_to_page_cache(k, file, i, pfn)
-                    lru_cache_add(k, pfn)
+                    add_to_page_cache_lru(k, file, i, pfn)
                 else:
                     end = i
             elif count == 1 and k.frame[k.pcache[slot], P_FLAGS] & PG_ERROR != 0:

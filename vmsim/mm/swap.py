@@ -1,9 +1,14 @@
-"""The LRU lists and page references.   Follows mm/swap.c and mm_inline.h of v4.4 (section C.9 of the behaviour notes)."""
+"""The LRU lists, the pagevecs before them, and page references.   Follows mm/swap.c and mm_inline.h of v4.4 (section C.9).
+
+A page that is to join a list first waits in a pagevec of its CPU, and 14 of them are moved at once: until then it is on no list.
+Before 4.8 every zone has its lists, later the node: `lruvec_of` says whose a page is on; their lengths and statistics are columns of
+that row of `zone`.
+"""
 
 from vmsim.mm.page_alloc import free_page, zone_of
 from vmsim.struct.costs import C_LRU_ADD, C_MLOCK_DRAIN, C_MLOCK_DRAIN_WORK
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
+from vmsim.struct.kernel import SC_CPU, SC_NR_CPUS, SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
 from vmsim.struct.ledger import L_FAULT, L_SYSCALL
 from vmsim.struct.pages import (
     LRU_INACTIVE_ANON,
@@ -13,17 +18,27 @@ from vmsim.struct.pages import (
     P_FLAGS,
     P_NEXT,
     P_PREV,
+    PAGEVEC_SIZE,
     PG_ACTIVE,
+    PG_DIRTY,
+    PG_LOCKED,
     PG_LRU,
     PG_MLOCKED,
+    PG_PAGEVEC,
     PG_REFERENCED,
     PG_SWAPBACKED,
     PG_UNEVICTABLE,
+    PVEC_ACTIVATE,
+    PVEC_ADD,
+    PVEC_ROTATE,
     Z_INACTIVE_AGE,
     Z_LRU,
+    Z_RECENT_ROTATED,
+    Z_RECENT_SCANNED,
 )
+from vmsim.struct.rules import R_NEW_ANON_INACTIVE, R_NODE_LRU
 from vmsim.struct.vmas import VM_LOCKED, VM_SPECIAL
-from vmsim.struct.vmstat import NR_LRU_BASE, NR_MLOCK, PGACTIVATE, UNEVICTABLE_PGMLOCKED
+from vmsim.struct.vmstat import NR_LRU_BASE, NR_MLOCK, PGACTIVATE, PGROTATED, UNEVICTABLE_PGMLOCKED
 
 
 @compiled
@@ -36,6 +51,12 @@ def lru_init(k):
 
 
 @compiled
+def lruvec_of(k, pfn):
+    """The row of `zone` whose lists a page belongs on."""
+    return 0 if k.rule[R_NODE_LRU] != 0 else zone_of(k, pfn)
+
+
+@compiled
 def page_lru(flags):
     """The list that a page with these flags belongs on (page_lru)."""
     if flags & PG_UNEVICTABLE != 0:
@@ -45,19 +66,31 @@ def page_lru(flags):
 
 
 @compiled
+def is_file(flags):
+    """1 for the file lists, 0 for the anonymous ones (page_is_file_cache)."""
+    return 0 if flags & PG_SWAPBACKED != 0 else 1
+
+
+@compiled
+def sentinel_of(k, lruvec, lru):
+    """The row of `frame` that a list begins and ends at."""
+    return k.sc[SC_NR_FRAMES] + lruvec * NR_LRU_LISTS + lru
+
+
+@compiled
 def lru_add(k, pfn):
     """Put a page at the head of its list, as its flags say."""
     frame = k.frame
-    zone = zone_of(k, pfn)
+    lruvec = lruvec_of(k, pfn)
     lru = page_lru(frame[pfn, P_FLAGS])
-    sentinel = k.sc[SC_NR_FRAMES] + zone * NR_LRU_LISTS + lru
+    sentinel = sentinel_of(k, lruvec, lru)
     first = frame[sentinel, P_NEXT]
     frame[pfn, P_PREV] = sentinel
     frame[pfn, P_NEXT] = first
     frame[first, P_PREV] = pfn
     frame[sentinel, P_NEXT] = pfn
     frame[pfn, P_FLAGS] |= PG_LRU
-    k.zone[zone, Z_LRU + lru] += 1
+    k.zone[lruvec, Z_LRU + lru] += 1
     k.vmstat[NR_LRU_BASE + lru] += 1
 
 
@@ -65,78 +98,228 @@ def lru_add(k, pfn):
 def lru_del(k, pfn):
     """Take a page off its list (isolate_lru_page)."""
     frame = k.frame
-    zone = zone_of(k, pfn)
+    lruvec = lruvec_of(k, pfn)
     lru = page_lru(frame[pfn, P_FLAGS])
     before = frame[pfn, P_PREV]
     after = frame[pfn, P_NEXT]
     frame[before, P_NEXT] = after
     frame[after, P_PREV] = before
     frame[pfn, P_FLAGS] &= ~PG_LRU
-    k.zone[zone, Z_LRU + lru] -= 1
+    k.zone[lruvec, Z_LRU + lru] -= 1
     k.vmstat[NR_LRU_BASE + lru] -= 1
 
 
 @compiled
-def lru_add_drain_all(k):
-    """Every CPU that holds pages in its pagevecs moves them to their lists, and the caller waits for it.
+def lru_move_tail(k, pfn):
+    """Move a page to the tail of its list: it is the next to be scanned."""
+    frame = k.frame
+    sentinel = sentinel_of(k, lruvec_of(k, pfn), page_lru(frame[pfn, P_FLAGS]))
+    before = frame[pfn, P_PREV]
+    after = frame[pfn, P_NEXT]
+    frame[before, P_NEXT] = after
+    frame[after, P_PREV] = before
+    last = frame[sentinel, P_PREV]
+    frame[pfn, P_PREV] = last
+    frame[pfn, P_NEXT] = sentinel
+    frame[last, P_NEXT] = pfn
+    frame[sentinel, P_PREV] = pfn
 
-    Model: pages join their lists at once here; the count only decides what the drain costs.
-    """
+
+@compiled
+def update_reclaim_stat(k, lruvec, file, rotated):
+    """A page joined a list or was activated: what reclaim weighs the lists by (update_page_reclaim_stat)."""
+    k.zone[lruvec, Z_RECENT_SCANNED + file] += 1
+    if rotated != 0:
+        k.zone[lruvec, Z_RECENT_ROTATED + file] += 1
+
+
+@compiled
+def _drain_add(k, cpu):
+    pvec = k.pvec[cpu]
+    count = pvec[PVEC_ADD]
+    pvec[PVEC_ADD] = 0
+    for i in range(count):
+        pfn = pvec[PVEC_ADD + 1 + i]
+        k.frame[pfn, P_FLAGS] &= ~PG_PAGEVEC
+        lru_add(k, pfn)
+        flags = k.frame[pfn, P_FLAGS]
+        update_reclaim_stat(k, lruvec_of(k, pfn), is_file(flags), flags & PG_ACTIVE)
+
+
+@compiled
+def _drain_rotate(k, cpu):
+    pvec = k.pvec[cpu]
+    count = pvec[PVEC_ROTATE]
+    pvec[PVEC_ROTATE] = 0
+    for i in range(count):
+        pfn = pvec[PVEC_ROTATE + 1 + i]
+        if k.frame[pfn, P_FLAGS] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE) == PG_LRU:
+            lru_move_tail(k, pfn)
+            k.vmstat[PGROTATED] += 1
+
+
+@compiled
+def _activate(k, pfn):
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE) == PG_LRU:
+        lru_del(k, pfn)
+        k.frame[pfn, P_FLAGS] |= PG_ACTIVE
+        lru_add(k, pfn)
+        k.vmstat[PGACTIVATE] += 1
+        update_reclaim_stat(k, lruvec_of(k, pfn), is_file(flags), 1)
+
+
+@compiled
+def _drain_activate(k, cpu):
+    pvec = k.pvec[cpu]
+    count = pvec[PVEC_ACTIVATE]
+    pvec[PVEC_ACTIVATE] = 0
+    for i in range(count):
+        _activate(k, pvec[PVEC_ACTIVATE + 1 + i])
+
+
+@compiled
+def lru_add_drain_cpu(k, cpu):
+    """A CPU's pagevecs are emptied onto the lists (lru_add_drain_cpu)."""
+    if k.pvec[cpu, PVEC_ADD] > 0:
+        _drain_add(k, cpu)
+    if k.pvec[cpu, PVEC_ROTATE] > 0:
+        _drain_rotate(k, cpu)
+    if k.pvec[cpu, PVEC_ACTIVATE] > 0:
+        _drain_activate(k, cpu)
+
+
+@compiled
+def lru_add_drain(k):
+    """This CPU's pagevecs are emptied onto the lists."""
+    lru_add_drain_cpu(k, k.sc[SC_CPU])
+
+
+@compiled
+def lru_add_drain_all(k):
+    """Every CPU that holds pages in its pagevecs moves them to their lists, and the caller waits for it."""
     k.led[L_SYSCALL] += k.cost[C_MLOCK_DRAIN]
     if k.sc[SC_PAGEVEC] != 0:
         k.led[L_SYSCALL] += k.cost[C_MLOCK_DRAIN_WORK]
         k.sc[SC_PAGEVEC] = 0
+        for cpu in range(k.sc[SC_NR_CPUS]):
+            lru_add_drain_cpu(k, cpu)
+
+
+@compiled
+def _pagevec_add(k, pfn):
+    k.sc[SC_PAGEVEC] = 1
+    cpu = k.sc[SC_CPU]
+    if k.pvec[cpu, PVEC_ADD] == PAGEVEC_SIZE:
+        _drain_add(k, cpu)
+    k.pvec[cpu, PVEC_ADD] += 1
+    k.pvec[cpu, PVEC_ADD + k.pvec[cpu, PVEC_ADD]] = pfn
+    k.frame[pfn, P_FLAGS] |= PG_PAGEVEC
 
 
 @compiled
 def lru_cache_add(k, pfn):
-    """A new page joins its list."""
+    """A new page is to join its list."""
     k.led[L_FAULT] += k.cost[C_LRU_ADD]
-    k.sc[SC_PAGEVEC] = 1
+    _pagevec_add(k, pfn)
+
+
+@compiled
+def add_page_to_unevictable_list(k, pfn):
+    """A page joins the unevictable list at once, past the pagevecs."""
+    k.frame[pfn, P_FLAGS] = (k.frame[pfn, P_FLAGS] | PG_UNEVICTABLE) & ~PG_ACTIVE
     lru_add(k, pfn)
 
 
 @compiled
 def lru_cache_add_active_or_unevictable(k, pfn, vm_flags):
-    """A new anonymous page: active, or in a locked VMA unevictable and mlocked from birth."""
+    """A new anonymous page: active (since 5.9 inactive), or in a locked VMA unevictable and mlocked from birth."""
     k.led[L_FAULT] += k.cost[C_LRU_ADD]
     if vm_flags & (VM_LOCKED | VM_SPECIAL) == VM_LOCKED:
-        k.frame[pfn, P_FLAGS] |= PG_MLOCKED | PG_UNEVICTABLE
+        k.frame[pfn, P_FLAGS] |= PG_MLOCKED
         k.vmstat[NR_MLOCK] += 1
         k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
-    else:
+        add_page_to_unevictable_list(k, pfn)
+        return
+    if k.rule[R_NEW_ANON_INACTIVE] == 0:
         k.frame[pfn, P_FLAGS] |= PG_ACTIVE
-        k.sc[SC_PAGEVEC] = 1
-    lru_add(k, pfn)
+    _pagevec_add(k, pfn)
+
+
+@compiled
+def activate_page(k, pfn):
+    """An inactive page is to become active, as soon as 14 are (activate_page)."""
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE) != PG_LRU:
+        return
+    cpu = k.sc[SC_CPU]
+    for i in range(k.pvec[cpu, PVEC_ACTIVATE]):
+        if k.pvec[cpu, PVEC_ACTIVATE + 1 + i] == pfn:
+            return
+    k.pvec[cpu, PVEC_ACTIVATE] += 1
+    k.pvec[cpu, PVEC_ACTIVATE + k.pvec[cpu, PVEC_ACTIVATE]] = pfn
+    if k.pvec[cpu, PVEC_ACTIVATE] == PAGEVEC_SIZE:
+        _drain_activate(k, cpu)
 
 
 @compiled
 def mark_page_accessed(k, pfn):
     """Second touch of an inactive page activates it; the first only marks it (mark_page_accessed)."""
     flags = k.frame[pfn, P_FLAGS]
-    if flags & (PG_ACTIVE | PG_UNEVICTABLE | PG_REFERENCED) == PG_REFERENCED and flags & PG_LRU != 0:
-        lru_del(k, pfn)
-        k.frame[pfn, P_FLAGS] = (k.frame[pfn, P_FLAGS] | PG_ACTIVE) & ~PG_REFERENCED
-        lru_add(k, pfn)
-        k.vmstat[PGACTIVATE] += 1
+    if flags & (PG_ACTIVE | PG_UNEVICTABLE | PG_REFERENCED) == PG_REFERENCED and flags & (PG_LRU | PG_PAGEVEC) != 0:
+        if flags & PG_LRU != 0:
+            activate_page(k, pfn)
+        else:
+            k.frame[pfn, P_FLAGS] |= PG_ACTIVE
+        k.frame[pfn, P_FLAGS] &= ~PG_REFERENCED
         if flags & PG_SWAPBACKED == 0:
-            k.zone[zone_of(k, pfn), Z_INACTIVE_AGE] += 1
+            k.zone[lruvec_of(k, pfn), Z_INACTIVE_AGE] += 1
     elif flags & PG_REFERENCED == 0:
         k.frame[pfn, P_FLAGS] |= PG_REFERENCED
 
 
 @compiled
 def rotate_reclaimable_page(k, pfn):
-    """Writeback of a page that reclaim waits for has ended: to the tail of the inactive list."""
-    if k.frame[pfn, P_FLAGS] & (PG_UNEVICTABLE | PG_ACTIVE | PG_LRU) != PG_LRU:
+    """Writeback of a page that reclaim waits for has ended: to the tail of the inactive list, as soon as 14 are."""
+    if k.frame[pfn, P_FLAGS] & (PG_LOCKED | PG_DIRTY | PG_UNEVICTABLE | PG_ACTIVE | PG_LRU) != PG_LRU:
         return
-    lru_del(k, pfn)
-    lru_add(k, pfn)
+    cpu = k.sc[SC_CPU]
+    k.pvec[cpu, PVEC_ROTATE] += 1
+    k.pvec[cpu, PVEC_ROTATE + k.pvec[cpu, PVEC_ROTATE]] = pfn
+    if k.pvec[cpu, PVEC_ROTATE] == PAGEVEC_SIZE:
+        _drain_rotate(k, cpu)
+
+
+@compiled
+def _leave_pagevec(k, pfn):
+    """Model: a page that is freed leaves the pagevec at once; the kernel frees it when the pagevec is emptied."""
+    for cpu in range(k.sc[SC_NR_CPUS]):
+        pvec = k.pvec[cpu]
+        count = pvec[PVEC_ADD]
+        for i in range(1, count + 1):
+            if pvec[PVEC_ADD + i] == pfn:
+                for j in range(i, count):
+                    pvec[PVEC_ADD + j] = pvec[PVEC_ADD + j + 1]
+                pvec[PVEC_ADD] = count - 1
+                return
+
+
+@compiled
+def isolate_lru_page(k, pfn):
+    """Take a page off its list or out of the pagevec; whether it was on either."""
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & PG_LRU != 0:
+        lru_del(k, pfn)
+        return True
+    if flags & PG_PAGEVEC != 0:
+        _leave_pagevec(k, pfn)
+        k.frame[pfn, P_FLAGS] &= ~PG_PAGEVEC
+        return True
+    return False
 
 
 @compiled
 def free_page_and_lru(k, pfn):
     """The last reference to a page is gone: off its list and back to the allocator."""
-    if k.frame[pfn, P_FLAGS] & PG_LRU != 0:
-        lru_del(k, pfn)
+    isolate_lru_page(k, pfn)
     free_page(k, pfn)

@@ -7,7 +7,7 @@ the window and VW_NCACHED runs of pages of the file, each run as count << 2 | PA
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.filemap import page_cached
 from vmsim.mm.mincore import mapped_run, mincore_byte
-from vmsim.mm.pgtable import next_table
+from vmsim.mm.pte import next_table
 from vmsim.mm.stack import is_stack_guard_page
 from vmsim.struct.files import FI_INO
 from vmsim.struct.jit import compiled

@@ -3,16 +3,21 @@
 from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.page_dirty import set_page_dirty
-from vmsim.mm.pgtable import next_table, set_pte
+from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.rmap import page_remove_rmap
-from vmsim.mm.swap import free_page_and_lru, lru_add, lru_del, mark_page_accessed
+from vmsim.mm.swap import free_page_and_lru, lru_add, lru_add_drain, lru_del, mark_page_accessed
+from vmsim.mm.swap_cache import can_drop_cached, delete_from_swap_cache, try_to_free_swap
+from vmsim.mm.swapfile import swap_free, swap_references
 from vmsim.struct.costs import C_MUNLOCK_PAGE, C_UNMAP_PAGE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import (
     P_FLAGS,
+    P_MAPCOUNT,
     PG_ANON,
+    PG_DIRTY,
+    PG_LOCKED,
     PG_LRU,
     PG_MLOCKED,
     PG_SWAPCACHE,
@@ -20,10 +25,11 @@ from vmsim.struct.pages import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
+    PTE_SWAP,
     PTE_YOUNG,
     PTE_ZERO,
 )
-from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, V_FLAGS, VM_SEQ_READ
+from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, MM_SWAPENTS, V_FLAGS, VM_SEQ_READ
 from vmsim.struct.vmstat import NR_MLOCK, UNEVICTABLE_PGCLEARED, UNEVICTABLE_PGRESCUED
 
 
@@ -60,13 +66,28 @@ def page_unmapped(k, mm, v, vpn, entry):
             mark_page_accessed(k, pfn)
     if page_remove_rmap(k, pfn, mm, vpn) == 0:
         munlock_page(k, pfn, UNEVICTABLE_PGCLEARED)
+        if k.frame[pfn, P_FLAGS] & (PG_SWAPCACHE | PG_LOCKED) == PG_SWAPCACHE:
+            try_to_free_swap(k, pfn)
         if k.frame[pfn, P_FLAGS] & (PG_ANON | PG_SWAPCACHE) == PG_ANON:
+            free_page_and_lru(k, pfn)
+
+
+@compiled
+def free_swap_and_cache(k, swp):
+    """An entry that referred to a slot is gone; the slot's cached page goes with the last one, if it can."""
+    swap_free(k, swp)
+    pfn = k.swap_cache[swp]
+    if pfn > 0 and swap_references(k, swp) == 0 and can_drop_cached(k, pfn):
+        delete_from_swap_cache(k, pfn, 0)
+        k.frame[pfn, P_FLAGS] |= PG_DIRTY
+        if k.frame[pfn, P_MAPCOUNT] == 0:
             free_page_and_lru(k, pfn)
 
 
 @compiled
 def zap_range(k, mm, v, start, end):
     """Empty all entries of [start, end) inside one VMA and flush them (zap_page_range)."""
+    lru_add_drain(k)
     vpn = start
     per_table = leaf_pages(k)
     touched = 0
@@ -82,6 +103,9 @@ def zap_range(k, mm, v, start, end):
                 set_pte(k, mm, vpn, slot, 0)
                 if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
                     page_unmapped(k, mm, v, vpn, entry)
+                elif entry & PTE_SWAP != 0:
+                    k.mm[mm, MM_SWAPENTS] -= 1
+                    free_swap_and_cache(k, entry >> PTE_SHIFT)
                 touched += 1
             vpn += 1
             slot += 1

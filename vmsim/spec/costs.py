@@ -226,6 +226,12 @@ _ENTRY: Final = _named(
         "Model: bio, plug, elevator, driver: about 6000 cycles",
     ),
     Cost(
+        "io_merge",
+        400,
+        "CPU time of one more page for a request that waits in the task's plug",
+        "Model: a bio and a back merge (block/blk-core.c of v4.4: blk_attempt_plug_merge): about 1000 cycles",
+    ),
+    Cost(
         "io_complete",
         2500,
         "CPU time of one completion interrupt",

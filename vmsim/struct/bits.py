@@ -72,3 +72,15 @@ else:
         """The low 64 bits of a*b, as a signed number."""
         low = (int(a) * int(b)) & MASK64
         return low - (1 << 64) if low & SIGN64 else low
+
+
+@compiled
+def isqrt(n):
+    """The integer square root of n >= 0 (int_sqrt)."""
+    root = 0
+    step = 1 << 31
+    while step > 0:
+        if (root + step) * (root + step) <= n:
+            root += step
+        step >>= 1
+    return root

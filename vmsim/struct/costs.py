@@ -4,7 +4,7 @@ COST_NAMES = (
     "user_access", "tlb_l2_hit", "walk_cached_ref", "walk_memory_ref", "trap", "fault_base", "zero_page", "copy_page", "map_page",
     "alloc_page", "free_page", "lru_add", "mlock_page", "munlock_page", "unmap_page", "syscall_entry", "mlock_drain", "mlock_drain_work",
     "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_change", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "signal_deliver", "sigreturn",
-    "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
+    "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_merge", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
     "fork_base", "exec_base", "reclaim_page", "rmap_walk",
     "file_page", "dirty_page", "writeback_page",
 )  # fmt: skip
@@ -47,6 +47,7 @@ C_CONTEXT_SWITCH = _index("context_switch")
 C_PAGE_CACHE_LOOKUP = _index("page_cache_lookup")
 C_PAGE_CACHE_ADD = _index("page_cache_add")
 C_IO_SUBMIT = _index("io_submit")
+C_IO_MERGE = _index("io_merge")
 C_IO_COMPLETE = _index("io_complete")
 C_MMAP_BASE = _index("mmap_base")
 C_MUNMAP_BASE = _index("munmap_base")

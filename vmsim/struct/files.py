@@ -45,7 +45,9 @@ FILE_SHARED_ANON = 2
 FILE_MEMFD = 3
 FILE_WITHOUT_MMAP = 4  # a pipe, a socket, a directory: it can be open, but not be mapped
 
-# `pcache` holds one slot a page of a file: 0 absent, pfn > 0 present, < 0 the shadow of an evicted page.
+# `pcache` holds one slot a page of a file: 0 absent, pfn > 0 present, < 0 the shadow of an evicted page, or for a memory file
+# PCACHE_SWAP + the swap entry of the page.
+PCACHE_SWAP = -(1 << 62)
 
 # Columns of `bio`, one row per request to a device.
 B_STATE = 0

@@ -17,8 +17,10 @@ from vmsim.struct.costs import NR_COSTS
 from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, PATTERN_COLUMNS
 from vmsim.struct.jit import JIT
 from vmsim.struct.ledger import NR_LEDGER
-from vmsim.struct.pages import FRAME_COLUMNS, ZONE_COLUMNS
+from vmsim.struct.pages import FRAME_COLUMNS, NR_ZONES, PVEC_COLUMNS, ZONE_COLUMNS
+from vmsim.struct.reclaim import NODE_COLUMNS, SCAN_COLUMNS
 from vmsim.struct.streams import STREAM_BUFFER, STREAM_COLUMNS
+from vmsim.struct.swaps import DEV_COLUMNS, MAX_SWAPFILES, SWAP_COLUMNS, SWAPFILE_CLUSTER
 from vmsim.struct.tasks import ACCESS_BUFFER, NR_KINDS, NR_REGISTERS, NR_RLIMITS, TASK_COLUMNS
 from vmsim.struct.vmas import INDEX_COLUMNS, INDEX_FANOUT, MM_COLUMNS, VMA_COLUMNS
 from vmsim.struct.vmstat import NR_VMSTAT
@@ -26,6 +28,7 @@ from vmsim.struct.writeback import BDI_COLUMNS, DOMAIN_COLUMNS, EXTENT_COLUMNS, 
 
 CODE_COLUMNS = 12
 NR_BIOS = 16384
+NR_BIO_PAGES = 1 << 20  # frames of all requests made page by page that are not finished
 NR_EVENTS = 1024  # that programs post and wait for
 TLB_COLUMNS = 8192  # entries of both TLBs of a CPU, at most
 PWC_COLUMNS = 512
@@ -68,6 +71,10 @@ SC_INO_NEXT = 41  # serial number of the file created last
 SC_PCACHE_ROWS = 42  # slots of `pcache`
 SC_TOTALRESERVE = 58  # pages that no heuristic counts as free (totalreserve_pages)
 SC_WAKE = 43  # daemons to wake at the end of the slice, a bit each
+SC_BIO_PAGE_NEXT = 44  # next slot of `bio_page`, a ring
+SC_NOWAIT = 48  # allocations take from the reserves now rather than wait: the call in progress can't be begun again
+SC_NR_KILLED = 47  # tasks that have been killed but have not noticed yet
+SC_BIO_LAST = 45  # row + 1 of the slice's last request made page by page, 0: none
 SC_MM_ROWS = 50  # rows of `mm`
 SC_FILE_ROWS = 51  # rows of `file`
 SC_TASK_ROWS = 52  # rows of `task`
@@ -146,7 +153,9 @@ TABLES: dict[str, tuple[int, int]] = {
     "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0),
     "image": (64, IMAGE_COLUMNS), "rule": (64, 0),
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
-    "tlb_stat": (64, 16), "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
+    "tlb_stat": (64, 16), "pvec": (64, PVEC_COLUMNS), "pcp": (64, NR_ZONES), "scan": (64, SCAN_COLUMNS), "node": (64, 0),
+    "swap": (64, SWAP_COLUMNS), "swap_map": (64, 0), "swap_cache": (64, 0), "swap_cluster": (64, 2), "dev": (64, DEV_COLUMNS),
+    "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
     "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
     "event": (64, 0), "stream": (64, STREAM_COLUMNS), "stream_buffer": (64, STREAM_BUFFER),
 }  # fmt: skip
@@ -223,6 +232,15 @@ class Kernel:
     bdi: NDArray[np.int64]
     domain: NDArray[np.int64]
     extent: NDArray[np.int64]
+    pvec: NDArray[np.int64]
+    pcp: NDArray[np.int64]  # frames on each CPU's list of each zone
+    scan: NDArray[np.int64]
+    node: NDArray[np.int64]
+    swap: NDArray[np.int64]
+    swap_map: NDArray[np.int64]
+    swap_cache: NDArray[np.int64]
+    swap_cluster: NDArray[np.int64]
+    dev: NDArray[np.int64]
     event: NDArray[np.int64]  # posts of each that nobody has waited for
     stream: NDArray[np.int64]
     stream_buffer: NDArray[np.int64]
@@ -257,9 +275,9 @@ class Kernel:
 
 
 def table_rows(
-    frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int, traces: int = 0
+    frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int, traces: int = 0, swap_slots: int = 0
 ) -> dict[str, int]:
-    """Rows of all tables for a machine of so many frames, CPUs, tasks, page-cache slots, instructions and patterns.
+    """Rows of all tables for a machine of so many frames, CPUs, tasks, page-cache slots, instructions, patterns and swap slots.
 
     Tables that grow with use (VMAs, page tables) are reserved for the worst case that the frames allow.
     """
@@ -272,11 +290,13 @@ def table_rows(
     rows = {
         "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas,
         "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
-        "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": 1 << 20, "task": tasks + 8, "reg": tasks + 8,
+        "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": NR_BIO_PAGES, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
         "rule": 128, "image": IMAGE_ROWS, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,
-        "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": 4, "shown": 1 << 14,
+        "hist": (tasks + 8) * NR_KINDS, "sc": NR_SCALARS, "zone": NR_ZONES, "shown": 1 << 14,
+        "pvec": cpus, "pcp": cpus, "scan": tasks + 8, "node": NODE_COLUMNS, "swap": MAX_SWAPFILES, "swap_map": swap_slots + 1,
+        "swap_cache": swap_slots + 1, "swap_cluster": swap_slots // SWAPFILE_CLUSTER + MAX_SWAPFILES + 1, "dev": 64,
         "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
         "event": NR_EVENTS, "stream": traces + 1, "stream_buffer": traces + 1,
     }  # fmt: skip

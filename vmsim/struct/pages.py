@@ -8,7 +8,7 @@ P_NEXT = 3
 P_MAPPING = 4  # anon_vma id (> 0), -(file id) - 1 for the page cache, 0 for neither
 P_INDEX = 5  # page offset in the file, or the anonymous page's linear index
 P_RMAP = 6  # mapcount 1: RMAP of its only mapping; more: -(chain head) - 1
-P_PRIVATE = 7  # swap entry + 1 while in the swap cache, order or owner for kernel pages
+P_PRIVATE = 7  # swap entry while in the swap cache
 FRAME_COLUMNS = 8
 
 PG_INUSE = 1
@@ -22,14 +22,14 @@ PG_MLOCKED = 128
 PG_UNEVICTABLE = 256
 PG_READAHEAD = 512
 PG_WRITEBACK = 1024
-PG_RECLAIM = 2048
+PG_RECLAIM = 512  # the same bit: a page that is written for reclaim and used again passes for one that was read ahead
 PG_SWAPBACKED = 4096
 PG_SWAPCACHE = 8192
 PG_TABLE = 16384
 PG_RESERVED = 32768
 PG_ANON = 65536
 PG_ERROR = 131072
-PG_ACTIVE_QUEUED = 262144  # waits in a pagevec with the active flag
+PG_PAGEVEC = 262144  # waits in a CPU's pagevec to join a list: on none yet
 PG_EXCLUSIVE = 524288  # an anonymous page that no other process can share (PG_anon_exclusive)
 PG_CONTENT_SHIFT = 32  # from here up: the number of the page's contents for whoever tells pages' bytes apart; 0: not told apart
 PG_CONTENT = ((1 << 31) - 1) << PG_CONTENT_SHIFT
@@ -41,7 +41,7 @@ PTE_YOUNG = 4
 PTE_DIRTY = 8
 PTE_PROTNONE = 16  # resident, but the VMA allows no access
 PTE_ZERO = 32  # maps the zero page
-PTE_SWAP = 64  # not present: the rest is a swap entry
+PTE_SWAP = 64  # not present: the rest is a swap entry (a slot of `swap_map`)
 PTE_SHIFT = 12
 
 ZERO_PFN = 0
@@ -72,9 +72,28 @@ Z_BATCH = 10
 Z_PCP_HIGH = 11
 Z_LRU = 12  # five list lengths, in pages
 Z_RESERVE = 20  # lowmem_reserve against classes 0..3
-Z_PAGES_SCANNED = 24
-Z_INACTIVE_AGE = 25
-Z_FLAGS = 26
+Z_PAGES_SCANNED = 24  # since a page was last freed (NR_PAGES_SCANNED)
+Z_INACTIVE_AGE = 25  # evictions and activations of file pages (workingset.c)
+Z_FLAGS = 26  # ZONE_* bits
+Z_ALLOC_BATCH = 27  # pages left to this zone before the fair policy turns to the others (NR_ALLOC_BATCH)
+# Reclaim statistics of the lists, [0] anonymous, [1] file (struct zone_reclaim_stat).
+Z_RECENT_SCANNED = 28
+Z_RECENT_ROTATED = 30
 Z_FIRST_PFN = 40  # the lowest of its managed frames, which are contiguous
 Z_INACTIVE_RATIO = 41  # how much longer than the inactive the active anonymous list may be
+Z_ISOLATED = 32  # pages taken off the lists by reclaim, [0] anonymous, [1] file
 ZONE_COLUMNS = 64
+NR_ZONES = 4
+
+ZONE_CONGESTED = 1
+ZONE_DIRTY = 2  # reclaim met many dirty pages at the tail of the file list
+ZONE_WRITEBACK = 4  # and many under writeback
+ZONE_FAIR_DEPLETED = 8
+
+# Columns of `pvec`, one row per CPU: four pagevecs of 14 frames each, a count before each (mm/swap.c).
+PVEC_ADD = 0
+PVEC_ROTATE = 16
+PVEC_ACTIVATE = 32
+PVEC_DEACTIVATE = 48
+PVEC_COLUMNS = 64
+PAGEVEC_SIZE = 14

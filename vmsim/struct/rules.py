@@ -47,6 +47,12 @@ RULE_NAMES = (
     "proc_hugetlb_lines",
     "proc_lines_6_1",
     "proc_lines_6_18",
+    "fair_zones",
+    "node_lru",
+    "new_anon_inactive",
+    "anon_refaults",
+    "vma_swap_readahead",
+    "anon_second_chance",
 )
 
 
@@ -100,3 +106,9 @@ R_BRK_KEEPS_STACK_GAP = _index("brk_keeps_stack_gap")
 R_PROC_HUGETLB_LINES = _index("proc_hugetlb_lines")
 R_PROC_LINES_6_1 = _index("proc_lines_6_1")
 R_PROC_LINES_6_18 = _index("proc_lines_6_18")
+R_FAIR_ZONES = _index("fair_zones")
+R_NODE_LRU = _index("node_lru")
+R_NEW_ANON_INACTIVE = _index("new_anon_inactive")
+R_ANON_REFAULTS = _index("anon_refaults")
+R_VMA_SWAP_READAHEAD = _index("vma_swap_readahead")
+R_ANON_SECOND_CHANCE = _index("anon_second_chance")

@@ -27,6 +27,7 @@ OP_COUNT_DOWN = 10  # register, target: decrement, and jump unless it reached ze
 OP_PHASE = 11  # mark
 OP_HANDLER = 12  # signal, target, register for si_addr
 OP_SIGRETURN = 13
+OP_DAEMON = 14  # DAEMON_*: a kernel thread
 OP_FORK = 20  # CLONE_* flags, target, number of the child's name
 OP_WAIT = 21  # pid, -1: any child, 0: all
 OP_POST = 22  # event, count

@@ -4,10 +4,12 @@ from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_FAULT, access_burst
 from vmsim.mm.balance import balance_dirty_pages_ratelimited
 from vmsim.mm.exit import do_exit
 from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault
+from vmsim.mm.fs_writeback import wb_workfn_step
+from vmsim.mm.kswapd import kswapd
 from vmsim.mm.resched import elapsed_ns
 from vmsim.mm.vma import find_vma
 from vmsim.struct.costs import C_SIGNAL_DELIVER, C_SIGRETURN
-from vmsim.struct.errno import EWAIT, SIGSEGV
+from vmsim.struct.errno import EWAIT, SIGKILL, SIGSEGV
 from vmsim.struct.files import PAT_TYPE, PATTERN_UNIFORM
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import (
@@ -17,11 +19,14 @@ from vmsim.struct.kernel import (
     SC_FAULT_VPN,
     SC_FAULT_WRITE,
     SC_NOW,
+    SC_NR_KILLED,
     SC_NR_NEW_BIOS,
     SC_PHASE_MARK,
     SC_TASK,
+    SC_WAKE,
 )
 from vmsim.struct.ledger import L_SIGNAL, L_USER, NR_CPU_WORK
+from vmsim.struct.reclaim import DAEMON_KSWAPD
 from vmsim.struct.syscalls import SYS_MMAP, SYS_MPROTECT, SYS_MREMAP, SYS_MUNMAP
 from vmsim.struct.tasks import (
     ACCESS_BUFFER,
@@ -43,6 +48,7 @@ from vmsim.struct.tasks import (
     T_BUS_PC,
     T_BUS_REG,
     T_DIRTIED_FILE,
+    T_KILLED,
     T_MM,
     T_NSIGNALS,
     T_PAT_SHIFT,
@@ -65,6 +71,7 @@ from vmsim.struct.tasks import (
     WAIT_TIMER,
 )
 from vmsim.struct.vmas import MM_TEXT, V_FLAGS, V_START, VM_EXEC
+from vmsim.struct.writeback import DAEMON_FLUSHER
 from vmsim.workload.calls import do_syscall
 from vmsim.workload.control import call_ends_task, op_control, operand
 from vmsim.workload.instructions import (
@@ -76,6 +83,7 @@ from vmsim.workload.instructions import (
     OP_ALU,
     OP_COMPUTE,
     OP_COUNT_DOWN,
+    OP_DAEMON,
     OP_DRAW,
     OP_FORK,
     OP_HANDLER,
@@ -164,7 +172,15 @@ def _fault(k, tid):
         return deliver_signal(k, tid, result)
     if _pauses(k, tid):
         return SLICE_BLOCKED
-    return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else GO_ON
+    return _after_kernel(k)
+
+
+@compiled
+def _after_kernel(k):
+    """Whether the slice ends after work of the kernel's: requests are to be started, or a daemon is to be woken. Else GO_ON."""
+    if k.sc[SC_NR_NEW_BIOS] > 0:
+        return SLICE_IO
+    return SLICE_BUDGET if k.sc[SC_WAKE] != 0 else GO_ON
 
 
 @compiled
@@ -299,7 +315,7 @@ def _op_syscall(k, tid, pc):
             do_exit(k, tid, EXIT_SIGNAL, SIGSEGV)
             return SLICE_EXIT
     task[T_PC] = pc + 1
-    return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else GO_ON
+    return _after_kernel(k)
 
 
 @compiled
@@ -327,9 +343,21 @@ def _op_sleep(k, tid, pc):
 
 
 @compiled
+def _daemon(k, tid, kind):
+    """A kernel thread's slice; why it ends."""
+    if kind == DAEMON_KSWAPD:
+        return kswapd(k, tid)
+    return wb_workfn_step(k, tid, kind - DAEMON_FLUSHER)
+
+
+@compiled
 def _run_program(k, tid):
     """Carry out instructions until the slice must end; why it did."""
     deadline = k.sc[SC_DEADLINE]
+    if k.task[tid, T_KILLED] != 0:
+        k.sc[SC_NR_KILLED] -= 1
+        do_exit(k, tid, EXIT_SIGNAL, SIGKILL)
+        return SLICE_EXIT
     while True:
         pc = k.task[tid, T_PC]
         op = k.code[pc, CODE_OP]
@@ -351,6 +379,8 @@ def _run_program(k, tid):
             reason = op_process(k, tid, pc, op)
         elif op == OP_SLEEP:
             return _op_sleep(k, tid, pc)
+        elif op == OP_DAEMON:
+            return _daemon(k, tid, k.code[pc, CODE_ARG])
         elif op == OP_SIGRETURN:
             _sigreturn(k, tid)
         elif op == OP_PHASE:

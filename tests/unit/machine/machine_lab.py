@@ -21,6 +21,7 @@ from vmsim.struct.costs import C_CONTEXT_SWITCH, NR_COSTS
 from vmsim.struct.kernel import NR_BIOS, NR_SCALARS, SC_BIO_NEXT, SC_NR_NEW_BIOS, SC_PHASE_MARK
 from vmsim.struct.ledger import L_USER, NR_LEDGER
 from vmsim.struct.pages import FRAME_COLUMNS, P_FLAGS, PG_ERROR, PG_LOCKED
+from vmsim.struct.swaps import DEV_COLUMNS
 from vmsim.struct.vmstat import NR_VMSTAT, PGFAULT
 
 Program = Sequence[tuple[Any, ...]]
@@ -49,6 +50,7 @@ class FakeKernel:
         self.task = np.zeros((tasks + 1, t.TASK_COLUMNS), np.int64)
         self.frame = np.zeros((FRAMES, FRAME_COLUMNS), np.int64)
         self.bio = np.zeros((NR_BIOS, f.BIO_COLUMNS), np.int64)
+        self.dev = np.zeros((8, DEV_COLUMNS), np.int64)
         self.sc = np.zeros(NR_SCALARS, np.int64)
         self.cost = np.zeros(NR_COSTS, np.int64)
         self.vmstat = np.zeros(NR_VMSTAT, np.int64)

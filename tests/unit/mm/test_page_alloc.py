@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmsim.mm import page_alloc
+from vmsim.mm import page_alloc, page_alloc_slow
 from vmsim.mm.boot import add_zone
 from vmsim.struct.jit import entry
 from vmsim.struct.kernel import SC_NR_FRAMES, Kernel, table_rows
@@ -21,7 +21,7 @@ ALL = [*range(1, 11), *range(16, 41)]
 
 @entry
 def alloc(k):
-    return page_alloc.alloc_page(k)
+    return page_alloc_slow.alloc_page(k)
 
 
 @entry

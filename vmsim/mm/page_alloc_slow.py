@@ -1,0 +1,116 @@
+"""Allocating a frame when memory is short.   Follows mm/page_alloc.c of v4.4 (__alloc_pages_slowpath; section C.4).
+
+No function here waits.  Where the kernel would sleep or let time pass while it reclaims, `alloc_page` gives 0 and T_WAIT says what for; its
+caller gives up with -EWAIT (a fault with EVENT_OOM), and the operation begins again from its restart point.
+"""
+
+from vmsim.mm.kswapd import wakeup_kswapd
+from vmsim.mm.oom_kill import out_of_memory
+from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, free_page, get_page_from_freelist
+from vmsim.mm.vmscan import RECLAIM_PAUSED, direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_NOWAIT, SC_TASK
+from vmsim.struct.ledger import L_FAULT, L_RECLAIM
+from vmsim.struct.pages import Z_HIGH, Z_MIN
+from vmsim.struct.reclaim import N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED
+from vmsim.struct.tasks import T_MEMDIE, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_TIMER
+from vmsim.struct.vmstat import PGSCAN_DIRECT_THROTTLE
+
+JIFFY_NS = 4_000_000  # HZ=250
+_THROTTLE_NS = 1_000_000_000
+
+
+@compiled
+def alloc_page(k):
+    """A frame for user memory, a page table or the page cache, or 0: the task must wait or go on reclaiming, as T_WAIT says."""
+    if k.task[k.sc[SC_TASK], T_RECLAIMING] == 0 or k.sc[SC_NOWAIT] != 0:
+        pfn = alloc_page_fast(k)
+        if pfn != 0:
+            return pfn
+    return _alloc_pages_slowpath(k)
+
+
+@compiled
+def alloc_page_noretry(k):
+    """A frame for a page that is read ahead: 0 where only waiting could help (__GFP_NORETRY). Model: without direct reclaim of its own."""
+    pfn = alloc_page_fast(k)
+    if pfn != 0:
+        return pfn
+    tid = k.sc[SC_TASK]
+    if tid == 0 or k.node[N_KSWAPD_TID] == 0:
+        return any_free_page(k)
+    wakeup_kswapd(k)
+    return get_page_from_freelist(k, Z_MIN)
+
+
+@compiled
+def reclaim_for_page(k):
+    """What a task does that needs a page and got none without waiting: reclaim for it; T_WAIT says how long until it tries again."""
+    pfn = alloc_page(k)
+    if pfn != 0:
+        free_page(k, pfn)
+        _wait(k, WAIT_TIMER, 0)
+
+
+@compiled
+def _wait(k, kind, argument):
+    tid = k.sc[SC_TASK]
+    k.task[tid, T_WAIT] = kind
+    k.task[tid, T_WAIT_ARG] = argument
+
+
+@compiled
+def _alloc_pages_slowpath(k):
+    tid = k.sc[SC_TASK]
+    if tid == 0 or tid == k.node[N_KSWAPD_TID]:
+        return any_free_page(k)
+    if k.node[N_KSWAPD_TID] == 0:  # a bare kernel, without a machine around it
+        pfn = any_free_page(k)
+        if pfn == 0:
+            _wait(k, WAIT_MEMORY, 0)
+        return pfn
+    wakeup_kswapd(k)
+    if k.sc[SC_NOWAIT] != 0:
+        return any_free_page(k)
+    if k.task[tid, T_MEMDIE] != 0:
+        pfn = any_free_page(k)
+        if pfn == 0:
+            _wait(k, WAIT_TIMER, JIFFY_NS)
+        return pfn
+    if k.task[tid, T_RECLAIMING] == 0:
+        pfn = get_page_from_freelist(k, Z_MIN)
+        if pfn != 0:
+            return pfn
+        if not pfmemalloc_watermark_ok(k) and k.node[N_KSWAPD_ASLEEP] == 0:
+            k.vmstat[PGSCAN_DIRECT_THROTTLE] += 1
+            _wait(k, WAIT_MEMORY, _THROTTLE_NS)
+            return 0
+        direct_reclaim_begin(k, tid)
+        k.task[tid, T_RECLAIMING] = 1
+    return _reclaim_and_retry(k, tid)
+
+
+@compiled
+def _reclaim_and_retry(k, tid):
+    """Direct reclaim, one more look at the free lists, and where nothing came of it, the OOM killer (__alloc_pages_direct_reclaim)."""
+    freeing = k.led[L_FAULT]
+    outcome = do_try_to_free_pages(k, tid)
+    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
+    k.led[L_FAULT] = freeing
+    if outcome == RECLAIM_PAUSED:
+        return 0
+    k.task[tid, T_RECLAIMING] = 0
+    pfn = get_page_from_freelist(k, Z_MIN)
+    if pfn == 0:
+        drain_all_pages(k)
+        pfn = get_page_from_freelist(k, Z_MIN)
+    if pfn != 0:
+        return pfn
+    if k.scan[tid, S_RECLAIMED] > 0 or k.scan[tid, S_PROGRESS] != 0:
+        _wait(k, WAIT_TIMER, 0)
+        return 0
+    pfn = get_page_from_freelist(k, Z_HIGH)
+    if pfn == 0:
+        out_of_memory(k, tid)
+        _wait(k, WAIT_TIMER, JIFFY_NS if k.task[tid, T_MEMDIE] == 0 else 0)
+    return pfn

@@ -1,0 +1,46 @@
+"""Writing page-table entries, and finding the tables that are there.   Follows arch/x86/include/asm/pgtable.h of v4.4."""
+
+from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, table_index
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
+from vmsim.struct.vmas import MM_PGD
+
+NODE_PFN = 0
+NODE_COUNT = 1
+
+
+@compiled
+def set_pte(k, mm, vpn, slot, entry):
+    """Write the entry of a page and keep its table's count of used entries."""
+    if (k.pt[slot] == 0) != (entry == 0):
+        node = slot - NODE_ENTRIES - (vpn & (leaf_pages(k) - 1))
+        k.pt[node + NODE_COUNT] += 1 if entry != 0 else -1
+    k.pt[slot] = entry
+
+
+@compiled
+def next_table(k, mm, vpn):
+    """The first page >= `vpn` that lies in a last-level table that is present, found by skipping absent tables whole.
+
+    Gives a page beyond every table when there is none.
+    """
+    return next_table_of(k, mm, k.geo[G_LEVELS] - 1, vpn)
+
+
+@compiled
+def next_table_of(k, mm, last, vpn):
+    """`next_table` for the tables of level `last`."""
+    span_top = 1 << (k.geo[G_SHIFT] + k.geo[G_BITS])
+    while vpn < span_top:
+        node = k.mm[mm, MM_PGD]
+        level = 0
+        while level < last:
+            node = k.pt[node + NODE_ENTRIES + table_index(k, level, vpn)]
+            if node == 0:
+                break
+            level += 1
+        if node != 0:
+            return vpn
+        span = 1 << k.geo[G_SHIFT + level]
+        vpn = (vpn | (span - 1)) + 1
+    return vpn

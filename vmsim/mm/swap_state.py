@@ -1,0 +1,93 @@
+"""The swap cache, reading pages from swap, and swap read-ahead.   Follows mm/swap_state.c of v4.4 (sections D.3 and D.4).
+
+A page in the swap cache has PG_swapcache and its entry in P_PRIVATE; `swap_cache` gives the frame of an entry, 0 if it isn't cached.
+"""
+
+from vmsim.mm.bio_page import submit_page
+from vmsim.mm.page_alloc_slow import alloc_page_noretry
+from vmsim.mm.swap import lru_add_drain, lru_cache_add
+from vmsim.mm.swap_cache import add_to_swap_cache
+from vmsim.mm.swapfile import swap_area, swap_references
+from vmsim.mm.workingset import anon_refault
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SYS_PAGE_CLUSTER
+from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_SWAPBACKED
+from vmsim.struct.reclaim import N_SWAP_HITS, N_SWAP_LAST_RA, N_SWAP_PREV_OFFSET
+from vmsim.struct.rules import R_ANON_REFAULTS
+from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE, SW_MAX
+from vmsim.struct.vmstat import PSWPIN
+
+
+@compiled
+def lookup_swap_cache(k, swp):
+    """The frame that holds a slot's page, or 0; the first use of a page that was read ahead counts as a hit."""
+    pfn = k.swap_cache[swp]
+    if pfn > 0:
+        if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:  # or PG_reclaim
+            k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
+            k.node[N_SWAP_HITS] += 1
+        return pfn
+    return 0
+
+
+@compiled
+def read_swap_cache_async(k, swp, waits):
+    """The frame that a slot's page is being read into; 0 where the slot is unused or memory is out."""
+    if k.swap_cache[swp] > 0:
+        return k.swap_cache[swp]
+    if swap_references(k, swp) == 0:
+        return 0
+    pfn = alloc_page_noretry(k)
+    if pfn == 0:
+        return 0
+    shadow = k.swap_cache[swp]
+    k.frame[pfn, P_FLAGS] |= PG_LOCKED | PG_SWAPBACKED
+    add_to_swap_cache(k, pfn, swp)
+    if shadow < 0 and k.rule[R_ANON_REFAULTS] != 0:
+        anon_refault(k, pfn, shadow)
+    lru_cache_add(k, pfn)
+    area = swap_area(k, swp)
+    k.vmstat[PSWPIN] += 1
+    submit_page(k, k.swap[area, SW_DEVICE], 0, k.swap[area, SW_BLOCK] + swp - k.swap[area, SW_BASE], pfn, waits)
+    return pfn
+
+
+@compiled
+def swapin_nr_pages(k, offset):
+    """Pages to read around a slot: by the hits since the last time, at most 1 << page-cluster (swapin_nr_pages)."""
+    node = k.node
+    most = 1 << k.sysctl[SYS_PAGE_CLUSTER]
+    if most <= 1:
+        return 1
+    pages = node[N_SWAP_HITS] + 2
+    node[N_SWAP_HITS] = 0
+    if pages == 2:
+        if offset != node[N_SWAP_PREV_OFFSET] + 1 and offset != node[N_SWAP_PREV_OFFSET] - 1:
+            pages = 1
+        node[N_SWAP_PREV_OFFSET] = offset
+    else:
+        window = 4
+        while window < pages:
+            window <<= 1
+        pages = window
+    pages = max(min(pages, most), node[N_SWAP_LAST_RA] // 2)
+    node[N_SWAP_LAST_RA] = pages
+    return pages
+
+
+@compiled
+def swapin_readahead(k, swp):
+    """Read a slot's page and the aligned block of slots around it; the frame of the page itself, or 0 when memory is out."""
+    area = swap_area(k, swp)
+    base = k.swap[area, SW_BASE]
+    offset = swp - base
+    mask = swapin_nr_pages(k, offset) - 1
+    if mask > 0:
+        first = max(offset & ~mask, 1)
+        last = min(offset | mask, k.swap[area, SW_MAX] - 1)
+        for near in range(first, last + 1):
+            pfn = read_swap_cache_async(k, base + near, 1 if near == offset else 0)
+            if pfn != 0 and near != offset:
+                k.frame[pfn, P_FLAGS] |= PG_READAHEAD
+        lru_add_drain(k)
+    return read_swap_cache_async(k, swp, 1)

@@ -1,0 +1,291 @@
+"""How many pages of which list reclaim scans, and direct reclaim.   Follows mm/vmscan.c of v4.4 (sections C.7 and C.8).
+
+A reclaimer's progress stands in its row of `scan`, so that it can stop between two batches: for the requests that it made to be
+started, for time to pass, or to sleep.  It then begins again where it was.
+"""
+
+from vmsim.mm.bio_page import queue_full
+from vmsim.mm.fs_writeback import wakeup_flusher_threads
+from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_list
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_DEADLINE, SC_NR_NEW_BIOS, SC_NR_ZONES, SYS_SWAPPINESS
+from vmsim.struct.ledger import L_RECLAIM
+from vmsim.struct.pages import (
+    LRU_ACTIVE_ANON,
+    LRU_ACTIVE_FILE,
+    LRU_INACTIVE_ANON,
+    LRU_INACTIVE_FILE,
+    Z_FREE,
+    Z_HIGH,
+    Z_LRU,
+    Z_MIN,
+    Z_PAGES_SCANNED,
+    Z_RECENT_ROTATED,
+    Z_RECENT_SCANNED,
+)
+from vmsim.struct.reclaim import (
+    DEF_PRIORITY,
+    N_SWAP_AREAS,
+    N_SWAP_FREE,
+    S_IN_ZONE,
+    S_IS_KSWAPD,
+    S_LRU_NR,
+    S_LRU_RECLAIMED,
+    S_LRU_TARGETS,
+    S_MAY_WRITEPAGE,
+    S_PRIORITY,
+    S_PROGRESS,
+    S_RECLAIMED,
+    S_SCAN_ADJUSTED,
+    S_SCANNED,
+    S_STAGE,
+    S_TO_RECLAIM,
+    S_TOTAL_SCANNED,
+    S_ZONE,
+    STAGE_NONE,
+    STAGE_PASS,
+    SWAP_CLUSTER_MAX,
+)
+from vmsim.struct.rules import R_NODE_LRU
+from vmsim.struct.swaps import SW_DEVICE
+from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_QUEUE, WAIT_TIMER
+from vmsim.struct.vmstat import ALLOCSTALL, NR_FILE_DIRTY
+
+_EVICTABLE = 4  # lists
+_SCAN_EQUAL = 0
+_SCAN_FRACT = 1
+_SCAN_ANON = 2
+_SCAN_FILE = 3
+
+RECLAIM_DONE = 0
+RECLAIM_PAUSED = 1
+
+
+@compiled
+def nr_lruvecs(k):
+    """Sets of LRU lists: one a zone, later one for the node."""
+    return 1 if k.rule[R_NODE_LRU] != 0 else k.sc[SC_NR_ZONES]
+
+
+@compiled
+def zone_reclaimable(k, lruvec):
+    """Whether a zone is worth scanning: not yet scanned six times over without a page of it being freed (zone_reclaimable)."""
+    zone = k.zone[lruvec]
+    pages = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
+    if k.node[N_SWAP_FREE] > 0:
+        pages += zone[Z_LRU + LRU_ACTIVE_ANON] + zone[Z_LRU + LRU_INACTIVE_ANON]
+    return zone[Z_PAGES_SCANNED] < pages * 6
+
+
+@compiled
+def _free_and_high(k, lruvec, column):
+    """A number of a zone; of all zones where the node has the lists."""
+    if k.rule[R_NODE_LRU] == 0:
+        return k.zone[lruvec, column]
+    total = 0
+    for zone in range(k.sc[SC_NR_ZONES]):
+        total += k.zone[zone, column]
+    return total
+
+
+@compiled
+def _balance(k, s, lruvec):
+    """Which kinds of pages are scanned (get_scan_count's scan_balance)."""
+    zone = k.zone[lruvec]
+    if k.node[N_SWAP_FREE] <= 0:
+        return _SCAN_FILE
+    if s[S_PRIORITY] == 0 and k.sysctl[SYS_SWAPPINESS] != 0:
+        return _SCAN_EQUAL
+    file = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
+    if file + _free_and_high(k, lruvec, Z_FREE) <= _free_and_high(k, lruvec, Z_HIGH):
+        return _SCAN_ANON
+    if not inactive_is_low(k, lruvec, 1):
+        return _SCAN_FILE
+    return _SCAN_FRACT
+
+
+@compiled
+def _pressure(k, lruvec, file, prio):
+    """How strongly one kind of pages is scanned: by swappiness, and by how few of the pages scanned lately were in use."""
+    zone = k.zone[lruvec]
+    lists = Z_LRU + (LRU_INACTIVE_FILE if file != 0 else LRU_INACTIVE_ANON)
+    if zone[Z_RECENT_SCANNED + file] > (zone[lists] + zone[lists + 1]) // 4:
+        zone[Z_RECENT_SCANNED + file] //= 2
+        zone[Z_RECENT_ROTATED + file] //= 2
+    return prio * (zone[Z_RECENT_SCANNED + file] + 1) // (zone[Z_RECENT_ROTATED + file] + 1)
+
+
+@compiled
+def get_scan_count(k, s, lruvec):
+    """Plan how many pages of each list this pass scans, into S_LRU_NR."""
+    balance = _balance(k, s, lruvec)
+    anon = 0
+    file = 0
+    if balance == _SCAN_FRACT:
+        anon = _pressure(k, lruvec, 0, k.sysctl[SYS_SWAPPINESS])
+        file = _pressure(k, lruvec, 1, 200 - k.sysctl[SYS_SWAPPINESS])
+    force = s[S_IS_KSWAPD] != 0 and not zone_reclaimable(k, lruvec)
+    some = 0
+    for attempt in range(2):
+        for lru in range(_EVICTABLE):
+            size = k.zone[lruvec, Z_LRU + lru]
+            scan = size >> s[S_PRIORITY]
+            if scan == 0 and attempt == 1 and force:
+                scan = min(size, SWAP_CLUSTER_MAX)
+            is_file = lru >= LRU_INACTIVE_FILE
+            if balance == _SCAN_FRACT:
+                scan = scan * (file if is_file else anon) // (anon + file + 1)
+            elif balance != _SCAN_EQUAL and (balance == _SCAN_FILE) != is_file:
+                scan = 0
+            s[S_LRU_NR + lru] = scan
+            some += scan
+        if some > 0:
+            break
+
+
+@compiled
+def shrink_lruvec_begin(k, s, lruvec):
+    """Plan a pass over the lists of a zone."""
+    get_scan_count(k, s, lruvec)
+    for lru in range(_EVICTABLE):
+        s[S_LRU_TARGETS + lru] = s[S_LRU_NR + lru]
+    s[S_SCAN_ADJUSTED] = 1 if s[S_IS_KSWAPD] == 0 and s[S_PRIORITY] == DEF_PRIORITY else 0
+    s[S_LRU_RECLAIMED] = 0
+    s[S_IN_ZONE] = 1
+
+
+@compiled
+def _cut(s, lru, percentage):
+    """Scan only as much of a list as its share of what the other kind has been scanned."""
+    scanned = s[S_LRU_TARGETS + lru] - s[S_LRU_NR + lru]
+    left = s[S_LRU_TARGETS + lru] * (100 - percentage) // 100
+    s[S_LRU_NR + lru] = left - min(left, scanned)
+
+
+@compiled
+def _adjust(s):
+    """Enough is reclaimed: drop the kind of which less is left to scan, and keep the other in proportion; whether there is more to do."""
+    nr_file = s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE]
+    nr_anon = s[S_LRU_NR + LRU_INACTIVE_ANON] + s[S_LRU_NR + LRU_ACTIVE_ANON]
+    if nr_file == 0 or nr_anon == 0:
+        return False
+    smaller = LRU_INACTIVE_ANON if nr_file > nr_anon else LRU_INACTIVE_FILE
+    larger = LRU_INACTIVE_FILE if nr_file > nr_anon else LRU_INACTIVE_ANON
+    target = s[S_LRU_TARGETS + smaller] + s[S_LRU_TARGETS + smaller + 1] + 1
+    percentage = min(nr_file, nr_anon) * 100 // target
+    s[S_LRU_NR + smaller] = 0
+    s[S_LRU_NR + smaller + 1] = 0
+    _cut(s, larger, percentage)
+    _cut(s, larger + 1, percentage)
+    s[S_SCAN_ADJUSTED] = 1
+    return True
+
+
+@compiled
+def shrink_lruvec_step(k, s, lruvec):
+    """One round of batches, up to 32 pages of each list; whether the pass goes on."""
+    if s[S_LRU_NR] + s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE] == 0:
+        return False
+    for lru in range(_EVICTABLE):
+        if s[S_LRU_NR + lru] > 0:
+            scan = min(s[S_LRU_NR + lru], SWAP_CLUSTER_MAX)
+            s[S_LRU_NR + lru] -= scan
+            s[S_LRU_RECLAIMED] += shrink_list(k, s, lruvec, lru, scan)
+    if s[S_LRU_RECLAIMED] < s[S_TO_RECLAIM] or s[S_SCAN_ADJUSTED] != 0:
+        return True
+    return _adjust(s)
+
+
+@compiled
+def shrink_lruvec_end(k, s, lruvec):
+    """The pass is over: keep anonymous pages moving, and count what was reclaimed."""
+    s[S_RECLAIMED] += s[S_LRU_RECLAIMED]
+    s[S_IN_ZONE] = 0
+    age_active_anon(k, s, lruvec)
+
+
+@compiled
+def must_pause(k, tid, s):
+    """Whether reclaim must stop here for a moment: T_WAIT says what for.
+
+    It made requests that are to be started, its slice is used up, or the queue of a swap device is full.
+    """
+    if k.sc[SC_NR_NEW_BIOS] > 0 or k.led[L_RECLAIM] >= k.sc[SC_DEADLINE]:
+        k.task[tid, T_WAIT] = WAIT_TIMER
+        k.task[tid, T_WAIT_ARG] = 0
+        return True
+    for area in range(k.node[N_SWAP_AREAS]):
+        if queue_full(k, k.swap[area, SW_DEVICE]):
+            k.task[tid, T_WAIT] = WAIT_QUEUE
+            k.task[tid, T_WAIT_ARG] = k.swap[area, SW_DEVICE]
+            return True
+    return False
+
+
+@compiled
+def pfmemalloc_watermark_ok(k):
+    """Whether free memory is above half of the minimum watermarks; below, who allocates waits for kswapd."""
+    free = 0
+    reserve = 0
+    for zone in range(k.sc[SC_NR_ZONES]):
+        free += k.zone[zone, Z_FREE]
+        reserve += k.zone[zone, Z_MIN]
+    return reserve == 0 or free > reserve // 2
+
+
+@compiled
+def direct_reclaim_begin(k, tid):
+    """A task begins to reclaim for itself (try_to_free_pages)."""
+    s = k.scan[tid]
+    k.vmstat[ALLOCSTALL] += 1
+    s[S_STAGE] = STAGE_PASS
+    s[S_PRIORITY] = DEF_PRIORITY
+    s[S_TO_RECLAIM] = SWAP_CLUSTER_MAX
+    s[S_RECLAIMED] = 0
+    s[S_SCANNED] = 0
+    s[S_TOTAL_SCANNED] = 0
+    s[S_MAY_WRITEPAGE] = 1
+    s[S_PROGRESS] = 0
+    s[S_IS_KSWAPD] = 0
+    s[S_IN_ZONE] = 0
+    s[S_ZONE] = nr_lruvecs(k) - 1
+
+
+@compiled
+def _shrink_zones(k, tid, s):
+    """Shrink every zone once at the present priority; RECLAIM_PAUSED in between."""
+    while s[S_ZONE] >= 0:
+        lruvec = s[S_ZONE]
+        if s[S_IN_ZONE] == 0:
+            if s[S_PRIORITY] != DEF_PRIORITY and not zone_reclaimable(k, lruvec):
+                s[S_ZONE] -= 1
+                continue
+            shrink_lruvec_begin(k, s, lruvec)
+        while shrink_lruvec_step(k, s, lruvec):
+            if must_pause(k, tid, s):
+                return RECLAIM_PAUSED
+        if s[S_LRU_RECLAIMED] > 0 or zone_reclaimable(k, lruvec):
+            s[S_PROGRESS] = 1
+        shrink_lruvec_end(k, s, lruvec)
+        s[S_ZONE] -= 1
+    return RECLAIM_DONE
+
+
+@compiled
+def do_try_to_free_pages(k, tid):
+    """Reclaim with rising effort until 32 pages are freed; RECLAIM_PAUSED: call again. S_RECLAIMED and S_PROGRESS say what came of it."""
+    s = k.scan[tid]
+    while True:
+        if _shrink_zones(k, tid, s) == RECLAIM_PAUSED:
+            return RECLAIM_PAUSED
+        s[S_TOTAL_SCANNED] += s[S_SCANNED]
+        s[S_SCANNED] = 0
+        if s[S_TOTAL_SCANNED] > SWAP_CLUSTER_MAX * 3 // 2 and k.vmstat[NR_FILE_DIRTY] > 0:
+            wakeup_flusher_threads(k, s[S_TOTAL_SCANNED])
+        s[S_ZONE] = nr_lruvecs(k) - 1
+        if s[S_RECLAIMED] >= s[S_TO_RECLAIM] or s[S_PRIORITY] == 0:
+            s[S_STAGE] = STAGE_NONE
+            return RECLAIM_DONE
+        s[S_PRIORITY] -= 1
+        if must_pause(k, tid, s):
+            return RECLAIM_PAUSED

@@ -1,0 +1,103 @@
+"""Taking a page from all that map it, and whether any of them used it.   Follows mm/rmap.c of v4.4 (page_referenced, try_to_unmap).
+
+Model: a page's mappings are known one by one; the kernel finds them through the VMAs of its object, which is what `rmap_walk` costs.
+"""
+
+from vmsim.hw.tlb import flush_range_as
+from vmsim.hw.walk import leaf_slot
+from vmsim.mm.mlock_page import mlock_vma_page
+from vmsim.mm.page_dirty import set_page_dirty
+from vmsim.mm.pte import set_pte
+from vmsim.mm.rmap import page_remove_rmap, rmap_first, rmap_mapping, rmap_next
+from vmsim.mm.swapfile import swap_duplicate
+from vmsim.mm.vma import find_vma
+from vmsim.struct.costs import C_RMAP_WALK
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_CPU
+from vmsim.struct.ledger import L_RECLAIM
+from vmsim.struct.pages import (
+    P_FLAGS,
+    P_PRIVATE,
+    PG_ANON,
+    PTE_DIRTY,
+    PTE_SHIFT,
+    PTE_SWAP,
+    PTE_YOUNG,
+    RMAP_SHIFT,
+)
+from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, MM_SWAPENTS, V_FLAGS, VM_EXEC, VM_LOCKED, VM_SEQ_READ
+
+# What page_referenced says: the count of VMAs, and above it what they are.
+SEEN_LOCKED = 1 << 32
+SEEN_EXEC = 1 << 33
+REFERENCED = (1 << 32) - 1
+
+SWAP_SUCCESS = 0
+SWAP_FAIL = 1
+SWAP_MLOCK = 2
+
+_VPN = (1 << RMAP_SHIFT) - 1
+
+
+@compiled
+def page_referenced(k, pfn):
+    """The VMAs through which a page was used since the last time, with SEEN_*; the entries' accessed bits are cleared.
+
+    The TLBs are not flushed (x86): a use through a translation that stands in one leaves no trace.
+    """
+    result = 0
+    cursor = rmap_first(k, pfn)
+    while cursor != 0:
+        mapping = rmap_mapping(k, pfn, cursor)
+        mm = mapping >> RMAP_SHIFT
+        vpn = mapping & _VPN
+        k.led[L_RECLAIM] += k.cost[C_RMAP_WALK]
+        v = find_vma(k, mm, vpn)
+        flags = k.vma[v, V_FLAGS]
+        if flags & VM_LOCKED != 0:
+            return result | SEEN_LOCKED
+        slot = leaf_slot(k, mm, vpn)
+        if k.pt[slot] & PTE_YOUNG != 0:
+            k.pt[slot] &= ~PTE_YOUNG
+            if flags & VM_SEQ_READ == 0:
+                result += 1
+                if flags & VM_EXEC != 0:
+                    result |= SEEN_EXEC
+        cursor = rmap_next(k, cursor)
+    return result
+
+
+@compiled
+def try_to_unmap(k, pfn):
+    """Remove all entries that map a page; an anonymous page's become its swap entry. SWAP_*: a young or a locked mapping stops it."""
+    swp = k.frame[pfn, P_PRIVATE]
+    anon = k.frame[pfn, P_FLAGS] & PG_ANON != 0
+    cursor = rmap_first(k, pfn)
+    while cursor != 0:
+        mapping = rmap_mapping(k, pfn, cursor)
+        mm = mapping >> RMAP_SHIFT
+        vpn = mapping & _VPN
+        k.led[L_RECLAIM] += k.cost[C_RMAP_WALK]
+        v = find_vma(k, mm, vpn)
+        if k.vma[v, V_FLAGS] & VM_LOCKED != 0:
+            mlock_vma_page(k, pfn)
+            return SWAP_MLOCK
+        slot = leaf_slot(k, mm, vpn)
+        entry = k.pt[slot]
+        if entry & PTE_YOUNG != 0:
+            k.pt[slot] = entry & ~PTE_YOUNG
+            return SWAP_FAIL
+        if entry & PTE_DIRTY != 0:
+            set_page_dirty(k, pfn)
+        if anon:
+            swap_duplicate(k, swp)
+            k.mm[mm, MM_ANONPAGES] -= 1
+            k.mm[mm, MM_SWAPENTS] += 1
+            set_pte(k, mm, vpn, slot, swp << PTE_SHIFT | PTE_SWAP)
+        else:
+            k.mm[mm, MM_FILEPAGES] -= 1
+            set_pte(k, mm, vpn, slot, 0)
+        page_remove_rmap(k, pfn, mm, vpn)
+        flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + 1, L_RECLAIM)
+        cursor = rmap_first(k, pfn)
+    return SWAP_SUCCESS

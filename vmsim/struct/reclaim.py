@@ -1,0 +1,65 @@
+"""A reclaimer's progress (`struct scan_control`), and the node with its kswapd (`pglist_data`)."""
+
+# Columns of `scan`, one row per task: what its reclaim has come to, so that it can be taken up again after a wait.
+S_STAGE = 0  # STAGE_*
+S_PRIORITY = 1
+S_TO_RECLAIM = 2
+S_RECLAIMED = 3
+S_SCANNED = 4
+S_TOTAL_SCANNED = 5
+S_MAY_WRITEPAGE = 6
+S_ZONE = 7  # next zone of the pass
+S_END_ZONE = 8  # highest zone that the pass is for
+S_PROGRESS = 9  # some zone is still reclaimable
+S_RAISE_PRIORITY = 10
+S_IS_KSWAPD = 11
+S_LRU_NR = 12  # pages still to scan of each list, then what was planned
+S_LRU_TARGETS = 16
+S_SCAN_ADJUSTED = 20
+S_LRU_RECLAIMED = 21  # of the lists being shrunk
+S_IN_ZONE = 22  # shrink_lruvec is under way
+S_SCANNED_BEFORE = 23
+S_RECLAIMED_BEFORE = 24
+# What a batch from an inactive list has met.
+S_UNQUEUED_DIRTY = 25
+S_WRITEBACK = 26
+S_IMMEDIATE = 27
+S_BATCH = 32  # frames isolated from a list, SWAP_CLUSTER_MAX of them
+SCAN_COLUMNS = 64
+
+STAGE_NONE = 0
+STAGE_BEGIN = 1
+STAGE_PASS = 2
+
+SWAP_CLUSTER_MAX = 32
+DEF_PRIORITY = 12
+
+# Columns of `node` (a single row): one memory node.
+N_KSWAPD_TID = 0  # task of kswapd, 0 if the machine has none
+N_KSWAPD_ASLEEP = 1
+N_KSWAPD_STATE = 2  # KSWAPD_*
+N_CLASSZONE = 3
+N_SWAP_HITS = 4  # swapin_readahead_hits
+N_SWAP_PREV_OFFSET = 5
+N_SWAP_LAST_RA = 6  # last_readahead_pages
+N_SWAP_TOTAL = 7  # slots of all areas
+N_SWAP_FREE = 8
+N_SWAP_AREAS = 9
+N_SWAP_CACHE = 10  # pages in the swap cache
+N_SWAP_NEXT_AREA = 11  # where areas of equal priority take turns
+N_OOM_VICTIM = 12  # task that the OOM killer chose and that has not exited yet
+N_OOM_KILLS = 13
+N_OOM_POINTS = 15  # of the last victim, pages
+N_OOM_INVOKER = 16
+N_NAP_BEGAN = 14
+NODE_COLUMNS = 32
+
+KSWAPD_ASLEEP = 0  # as it is at the start
+KSWAPD_TRY_SLEEP = 1
+KSWAPD_NAPPING = 2
+KSWAPD_PASS = 4
+KSWAPD_ZONES = 5
+KSWAPD_SHRINK = 6
+
+# Daemons, the argument of OP_DAEMON; bit `1 << kind` of SC_WAKE wakes one.
+DAEMON_KSWAPD = 0
