@@ -216,7 +216,7 @@ def _record(parser: argparse.ArgumentParser) -> None:
         action="extend",
         nargs="+",
         default=[],
-        help="what sequences stress: basic, mlock, file, fork, limits or all (a mix); several take turns (default: each of them)",
+        help="what sequences stress: basic, mlock, file, fork, limits, all (a mix) or calls; several take turns (default: each of them)",
     )
     add("--out", metavar="FILE.jsonl.gz", help="keep the recording, for vmsim conform")
     add("--no-compare", action="store_true", help="only record")

@@ -23,8 +23,8 @@ def sequences(path: Path, every: int = 1) -> list[Sequence]:
 
 
 def test_the_sample_is_there() -> None:
-    """Three kernels with six kinds of sequences, and those that once were answered differently."""
-    assert len(FILES) == 3 * len(PROFILES) + 1
+    """Three kernels with six kinds of sequences, one with the calls of recorder 2, and those that once were answered differently."""
+    assert len(FILES) == 3 * len(PROFILES) + 2
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".jsonl.gz"))

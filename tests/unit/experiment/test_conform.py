@@ -160,3 +160,12 @@ def test_run_lengths() -> None:
     for wrong in ("3c", "c", "3c1", None, "3c1.x"):
         with pytest.raises(ValueError):
             runs(wrong, 4)
+
+
+def test_a_size_that_cuts_a_page_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Contents are followed by whole pages: another size of the file is told with its line."""
+    recording = lines()
+    recording[2] = '{"i":0,"op":"ftruncate","fd":"rw","size":100,"ret":0,"minflt":0,"majflt":0,"same":true}\n'
+    path = write(tmp_path / "a.jsonl", recording)
+    assert main(["conform", str(path)]) == 2
+    assert "a.jsonl:3: not a record of this format (a file size of 100" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.rules import R_LOCKONFAULT_MNEMONIC
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.tasks import RLIMIT_AS, RLIMIT_MEMLOCK
-from vmsim.workload.replay import FILE, STEP_TOUCH, WINDOW_START
+from vmsim.workload.replay import FILE, FILE_PAGES, STEP_TOUCH, WINDOW_START
 
 _FDS = {"rw": FILE << 2 | FMODE_READ | FMODE_WRITE, "ro": FILE << 2 | FMODE_READ, "bad": 3, "none": -1}
 _RESOURCES = {"MEMLOCK": RLIMIT_MEMLOCK, "AS": RLIMIT_AS}
@@ -108,6 +108,14 @@ def _diverging(sequence: Sequence, index: int, child: int | None, differences: l
         if not isinstance(step.record.get("op"), str):
             raise fail(step.path, step.line, "the field 'op' is missing or has an unknown value")
     return Divergence(sequence, index, child, differences)
+
+
+def _file_size(size: int) -> int:
+    """A size that the test file is given. Raises ValueError for one whose contents can't be followed."""
+    signed = as_signed(size)
+    if signed > FILE_PAGES * PAGE_SIZE or (signed > 0 and signed % PAGE_SIZE):
+        raise ValueError(f"a file size of {size}; whole pages up to {FILE_PAGES} can be replayed")
+    return signed
 
 
 class Replayer:
@@ -248,6 +256,8 @@ class Replayer:
             _mapping_pages(record["new"])
             target = _address(record["naddr"]) if "naddr" in record else 0
             return [_address(record["addr"]), as_signed(record["len"]), as_signed(record["new"]), as_signed(record["flags"]), target]
+        if name == "ftruncate":
+            return [_FDS[record["fd"]], _file_size(record["size"])]
         if name == "mlockall":
             return [as_signed(record["flags"])]
         if name == "munlockall":

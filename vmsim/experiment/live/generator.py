@@ -11,9 +11,9 @@ from vmsim.experiment.live.ranges import Maker, decorated, pick_prot, pick_range
 
 KINDS = (
     "mmap", "munmap", "mprotect", "mremap", "madvise", "mincore", "msync", "mlock", "mlock2", "munlock", "mlockall", "munlockall",
-    "setrlimit", "read", "write", "fork",
+    "setrlimit", "read", "write", "fork", "ftruncate",
 )  # fmt: skip
-# How often each of KINDS comes.
+# How often each of KINDS comes; the profiles of recorder version 1 know the first 16.
 _WEIGHTS = {
     "basic": (18, 8, 12, 8, 10, 5, 3, 1, 1, 1, 0, 0, 0, 15, 17, 1),
     "mlock": (14, 5, 6, 5, 6, 2, 2, 10, 13, 9, 5, 2, 4, 7, 9, 1),
@@ -21,6 +21,7 @@ _WEIGHTS = {
     "fork": (16, 4, 8, 4, 10, 1, 1, 4, 4, 2, 2, 1, 0, 12, 15, 16),
     "limits": (20, 6, 5, 10, 2, 0, 0, 12, 10, 6, 7, 3, 10, 4, 5, 0),
     "all": (17, 6, 8, 7, 8, 3, 3, 5, 6, 4, 3, 2, 2, 11, 12, 3),
+    "calls": (16, 5, 6, 5, 24, 4, 2, 3, 3, 2, 1, 1, 0, 10, 14, 4, 6),
 }
 PROFILES = tuple(_WEIGHTS)
 _CHILD_KINDS = (
@@ -29,6 +30,8 @@ _CHILD_KINDS = (
 )  # fmt: skip
 _MOST_CHILD_OPS = 5
 _ADVICE = (0, 1, 2, 3, 4, 4, 4, 8, 8, 10, 11, 7777, -1)  # the last two are no advice
+# No MADV_PAGEOUT and MADV_COLLAPSE: what they do is up to swap and huge pages.
+_MORE_ADVICE = (3, 4, 8, 9, 9, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 22, 23, 23, 24, 26)
 _MSYNC_FLAGS = (1, 2, 4, 6, 0, 3, 5, 8, 7)
 _FILE_SIZES = (FILE_PAGES * PAGE, FILE_PAGES * PAGE, FILE_PAGES * PAGE - 2048, 40 * PAGE + 1, 23 * PAGE)
 _LAYOUTS: tuple[Callable[[int], bool], ...] = (  # which pages of the file are cached
@@ -84,6 +87,8 @@ def _generate(make: Maker, kind: str, index: int) -> Op:
         return {"op": kind}
     if kind == "setrlimit":
         return _setrlimit(make)
+    if kind == "ftruncate":
+        return _ftruncate(make.draw)
     return _ranged(make, kind)
 
 
@@ -104,7 +109,8 @@ def _ranged(make: Maker, kind: str) -> Op:
         elif length <= ARENA_PAGES * PAGE and addr % PAGE == 0:
             make.beliefs.protect(first, count, op["prot"])
     elif kind == "madvise":
-        op["advice"] = _ADVICE[draw.below(11 if draw.chance(90) else 13)]
+        advice = _MORE_ADVICE if make.profile == "calls" else _ADVICE
+        op["advice"] = advice[draw.below(len(advice) if make.profile == "calls" or not draw.chance(90) else 11)]
     elif kind == "msync":
         op["flags"] = _MSYNC_FLAGS[draw.below(4 if draw.chance(70) else 9)]
     elif kind == "mlock2":
@@ -136,6 +142,13 @@ def _setrlimit(make: Maker) -> Op:
     else:
         cur = HARD_MEMLOCK if choice < 94 else HARD_MEMLOCK + PAGE
     return {"op": "setrlimit", "res": "MEMLOCK", "cur": cur, "max": HARD_MEMLOCK}
+
+
+def _ftruncate(draw: Draw) -> Op:
+    """Whole pages, since a page that is cut would need its bytes followed; sometimes what is no size, or a file that can't be changed."""
+    fd = "rw" if draw.chance(90) else "ro" if draw.chance(60) else "bad"
+    size = FILE_PAGES * PAGE if draw.chance(40) else draw.below(FILE_PAGES + 1) * PAGE
+    return {"op": "ftruncate", "fd": fd, "size": 1 << 63 if draw.chance(4) else size}
 
 
 def _touch(make: Maker, kind: str, index: int) -> Op:

@@ -104,6 +104,7 @@ _SIMPLER = {
     "stride": lambda op: _fewer(op["stride"], 1),
     "val": lambda op: (0x80,),
     "cur": _limit,
+    "size": lambda op: (pages * PAGE for pages in _fewer(op["size"] // PAGE)) if op["size"] <= _WHOLE_FILE else (),
 }
 
 

@@ -1,4 +1,4 @@
-"""The generator makes the sequences that recorder version 1 made: those in the sample of recordings, seed by seed."""
+"""The generator makes the sequences that recorder version 1 made, which are in C: those in the sample of recordings, seed by seed."""
 
 from __future__ import annotations
 

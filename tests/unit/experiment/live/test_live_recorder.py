@@ -45,7 +45,7 @@ def test_recordings_of_this_kernel_are_repeated() -> None:
     if not platform.release().startswith("6.18.") or os.geteuid() != 0:
         pytest.skip(f"the recordings were made by root on 6.18, this is {platform.release()}")
     with Recorder() as recorder:
-        for profile in ("basic", "mlock", "file", "fork", "limits", "all"):
+        for profile in PROFILES:
             path = DATA / f"6.18.44-{profile}.jsonl.gz"
             recorded = [sequence.header["seed"] for sequence in read_sequences(path)]
             before = {int(chunk[0]): chunk[1] for chunk in _states(path)}
@@ -99,6 +99,7 @@ def test_a_user_without_rights_records_too(tmp_path: Path) -> None:
         ("program 1 basic 0 0 0 0 1\nexec 1\n", "no operation exec"),
         ("program 1 basic 0 0 0 0 1\nmunmap 4096 4096\n", "an address below the arena"),
         ("program 1 basic 0 0 0 0 1\nread 35184372088832 600 1\n", "touches of 600"),
+        ("program 1 calls 0 0 0 0 1\nmadvise 35184372088832 4096 100\n", "advice that gives memory of the machine up"),
         ("program 1 basic 0 0 0 0 1\nfork 1\nfork 0\n", "no operation fork"),
     ],
 )

@@ -78,6 +78,8 @@ static void read_op(struct op *o, int in_child)
 		}
 	if (strchr(fields[k], 'a') && o->addr < ARENA)
 		die("program: an address below the arena");
+	if (o->kind == MADVISE && (u32)o->flags - 100 < 2)
+		die("program: advice that gives memory of the machine up");
 	if (o->kind == MREMAP && o->addr2 && o->addr2 < ARENA)
 		die("program: a target below the arena");
 	if ((o->kind == RD || o->kind == WR) && (!o->n || !o->stride))
