@@ -97,8 +97,8 @@ def acting() -> str:
 
 
 def _calls() -> set[str]:
-    text = (ROOT / "vmsim" / "workload" / "calls.py").read_text("utf-8")
-    return set(re.findall(r"\bSYS_[A-Z0-9_]+\b", text))
+    texts = ((ROOT / "vmsim" / "workload" / name).read_text("utf-8") for name in ("calls.py", "file_calls.py"))
+    return {name for text in texts for name in re.findall(r"\bSYS_[A-Z0-9_]+\b", text)}
 
 
 def fitted() -> str:

@@ -5,18 +5,27 @@ from vmsim.mm.page_alloc_slow import reclaim_for_page
 from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read
 from vmsim.mm.resched import cond_resched
 from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
+from vmsim.mm.shmem_file import file_of, is_open
 from vmsim.mm.swap import mark_page_accessed
 from vmsim.struct.costs import C_COPY_PAGE, C_FILE_PAGE, C_PAGE_CACHE_LOOKUP
 from vmsim.struct.errno import EBADF, EINVAL, EIO, EWAIT
-from vmsim.struct.files import FI_CACHE, FI_KIND, FI_POS, FI_PREV_POS, FI_RA_PAGES, FI_SIZE, FILE_REGULAR, PCACHE_SWAP
+from vmsim.struct.files import (
+    FI_CACHE,
+    FI_KIND,
+    FI_POS,
+    FI_PREV_POS,
+    FI_RA_PAGES,
+    FI_SIZE,
+    FILE_REGULAR,
+    FMODE_READ,
+    PCACHE_SWAP,
+)
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_FILE_NEXT
+from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_COPY, L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_UPTODATE
 from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 
-FD_READ = 1  # rights of a descriptor, its low bits
-FD_WRITE = 2
 FILE_POSITION = -(1 << 62)  # instead of an offset: read or write at the file's position, and move it
 MAX_RW_COUNT = (1 << 31) - 4096
 
@@ -29,12 +38,9 @@ PAGE_FAILED = -2
 
 
 @compiled
-def file_of(k, fd, right):
-    """The file of a descriptor that has a right, or -EBADF."""
-    file = fd >> 2
-    if fd < 0 or file < 1 or file > k.sc[SC_FILE_NEXT] or fd & right == 0:
-        return -EBADF
-    return file
+def file_with(k, fd, right):
+    """The file of an open descriptor that has a right, or -EBADF."""
+    return file_of(fd) if is_open(k, fd) and fd & right != 0 else -EBADF
 
 
 @compiled
@@ -175,7 +181,7 @@ def sys_read(k, tid, fd, count, offset):
 
     Model: the program's buffer is resident, so copying to it faults on nothing.
     """
-    file = file_of(k, fd, FD_READ)
+    file = file_with(k, fd, FMODE_READ)
     if file < 0:
         return file
     if count < 0:

@@ -4,7 +4,6 @@ from vmsim.mm.balance import balance_dirty_pages, balance_dirty_pages_ratelimite
 from vmsim.mm.file_grow import ensure_room
 from vmsim.mm.filemap import wait_for_page
 from vmsim.mm.filemap_read import (
-    FD_WRITE,
     FILE_POSITION,
     MAX_RW_COUNT,
     PAGE_FAILED,
@@ -13,7 +12,7 @@ from vmsim.mm.filemap_read import (
     RW_READING,
     begin_rw,
     copy_pages,
-    file_of,
+    file_with,
     read_single,
 )
 from vmsim.mm.page_alloc_slow import alloc_page
@@ -24,7 +23,7 @@ from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
 from vmsim.mm.swap import mark_page_accessed
 from vmsim.struct.costs import C_PAGE_CACHE_LOOKUP, C_ZERO_PAGE
 from vmsim.struct.errno import EINVAL, EIO, EWAIT
-from vmsim.struct.files import FI_CACHE, FI_DEVICE, FI_KIND, FI_POS, FI_SIZE, FILE_REGULAR
+from vmsim.struct.files import FI_CACHE, FI_DEVICE, FI_KIND, FI_POS, FI_SIZE, FILE_REGULAR, FMODE_WRITE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_SYSCALL, L_ZERO
@@ -132,7 +131,7 @@ def generic_perform_write(k, tid, file, pos, count, moves):
 @compiled
 def sys_write(k, tid, fd, count, offset):
     """write(2) at the file's position (offset FILE_POSITION), or pwrite(2); the file grows as needed."""
-    file = file_of(k, fd, FD_WRITE)
+    file = file_with(k, fd, FMODE_WRITE)
     if file < 0:
         return file
     if count < 0:

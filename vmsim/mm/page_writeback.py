@@ -218,7 +218,7 @@ def write_cache_pages(k, tid, file, tag):
             task[T_WB_INDEX] = task[T_WB_END]
             return WB_DONE
         task[T_WB_INDEX] = slot - base
-        flags = k.frame[k.pcache[slot], P_FLAGS]
+        flags = k.frame[max(k.pcache[slot], 0), P_FLAGS]  # a page that was truncated may have left TAG_TOWRITE
         if flags & PG_DIRTY == 0 or flags & PG_WRITEBACK != 0:
             if tag == TAG_TOWRITE and flags & PG_DIRTY != 0:
                 return wait_on_page_writeback(k, tid, k.pcache[slot])

@@ -3,7 +3,7 @@
 A synchronous write of a file tags the pages that are dirty, writes them, and waits until they and all others are written.
 """
 
-from vmsim.mm.filemap_read import FD_READ, FD_WRITE, file_of
+from vmsim.mm.filemap_read import file_with
 from vmsim.mm.page_writeback import (
     WB_DONE,
     WB_WAITS,
@@ -13,7 +13,17 @@ from vmsim.mm.page_writeback import (
 )
 from vmsim.mm.tags import tag_next
 from vmsim.struct.errno import EINVAL, EIO, EWAIT
-from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_NRDIRTY, FI_NRWRITEBACK, FI_WB_ERROR, FILE_REGULAR
+from vmsim.struct.files import (
+    FI_CACHE,
+    FI_CAPACITY,
+    FI_KIND,
+    FI_NRDIRTY,
+    FI_NRWRITEBACK,
+    FI_WB_ERROR,
+    FILE_REGULAR,
+    FMODE_READ,
+    FMODE_WRITE,
+)
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_FILE_NEXT
 from vmsim.struct.tasks import T_STAGE, T_SYNC, T_SYNC_FILE, T_WAIT, T_WB_END, T_WB_INDEX, T_WB_LEFT, WAIT_NONE
@@ -104,7 +114,7 @@ def vfs_fsync_range(k, tid, file, first, end):
 @compiled
 def sys_fsync(k, tid, fd):
     """fsync(2) and fdatasync(2)."""
-    file = file_of(k, fd, FD_READ | FD_WRITE)
+    file = file_with(k, fd, FMODE_READ | FMODE_WRITE)
     if file < 0:
         return file
     return vfs_fsync_range(k, tid, file, 0, _ALL)
@@ -117,7 +127,7 @@ def sys_sync_file_range(k, tid, fd, offset, length, flags):
         k.task[tid, T_SYNC] = SYNC_NOT_BEGUN
     if flags & ~_WRITE_AND_WAIT != 0 or offset < 0 or length < 0:
         return -EINVAL
-    file = file_of(k, fd, FD_READ | FD_WRITE)
+    file = file_with(k, fd, FMODE_READ | FMODE_WRITE)
     if file < 0 or k.file[file, FI_KIND] != FILE_REGULAR:
         return file if file < 0 else 0
     shift = k.geo[G_PAGE_SHIFT]

@@ -27,6 +27,14 @@ from vmsim.struct.tasks import T_STAGE
 @compiled
 def file_call(k, tid, nr, fd, a1, a2, a3):
     """Carry out a system call on the file of a descriptor."""
+    result = _call(k, tid, nr, fd, a1, a2, a3)
+    if result == -EWAIT and k.task[tid, T_STAGE] == 0:
+        k.task[tid, T_STAGE] = 1
+    return result
+
+
+@compiled
+def _call(k, tid, nr, fd, a1, a2, a3):
     if nr == SYS_PREAD:
         return sys_read(k, tid, fd, a1, a2) if a2 >= 0 else -EINVAL
     if nr == SYS_READ:
@@ -41,10 +49,7 @@ def file_call(k, tid, nr, fd, a1, a2, a3):
         return sys_write(k, tid, fd, a1, a2) if a2 >= 0 else -EINVAL
     if nr == SYS_WRITE:
         return sys_write(k, tid, fd, a1, FILE_POSITION)
-    result = _sync_call(k, tid, nr, fd, a1, a2, a3)
-    if result == -EWAIT:
-        k.task[tid, T_STAGE] = 1
-    return result
+    return _sync_call(k, tid, nr, fd, a1, a2, a3)
 
 
 @compiled
