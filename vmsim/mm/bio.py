@@ -23,7 +23,7 @@ from vmsim.struct.kernel import G_PAGE_SHIFT, NR_BIOS, SC_BIO_NEXT, SC_NR_NEW_BI
 from vmsim.struct.ledger import L_IO
 from vmsim.struct.swaps import D_READS, D_WRITES
 from vmsim.struct.vmstat import PGPGIN, PGPGOUT
-from vmsim.struct.writeback import BD_WRITES, EX_BLOCK, EX_FIRST, EX_NEXT, EX_PAGES
+from vmsim.struct.writeback import EX_BLOCK, EX_FIRST, EX_NEXT, EX_PAGES
 
 READ_WAITED = 0  # what a bio is for
 READ_AHEAD = 1
@@ -74,8 +74,6 @@ def submit_bio(k, tid, file, pgoff, pages, purpose):
     k.sc[SC_NR_NEW_BIOS] += 1
     k.led[L_IO] += k.cost[C_IO_SUBMIT]
     k.vmstat[PGPGOUT if purpose == WRITE_BACK else PGPGIN] += pages << (k.geo[G_PAGE_SHIFT] - 10)
-    if purpose == WRITE_BACK:
-        k.bdi[k.file[file, FI_DEVICE], BD_WRITES] += 1
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 from vmsim.mm.filemap_read import file_with
 from vmsim.mm.readahead import force_page_cache_readahead
+from vmsim.mm.swap import lru_add_drain_all
 from vmsim.mm.sync import SYNC_FILE_RANGE_WRITE, SYNC_NOT_BEGUN, sync_range
 from vmsim.mm.truncate import invalidate_mapping_pages
 from vmsim.struct.errno import EINVAL, EWAIT
@@ -20,8 +21,8 @@ from vmsim.struct.files import (
 )
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
+from vmsim.struct.swaps import D_WRITES
 from vmsim.struct.tasks import T_STAGE, T_SYNC
-from vmsim.struct.writeback import BD_WRITES
 
 FADV_NORMAL = 0
 FADV_RANDOM = 1
@@ -70,13 +71,15 @@ def _dontneed(k, tid, file, offset, last):
     first = (offset + (1 << shift) - 1) >> shift
     if k.task[tid, T_STAGE] == 0:
         k.task[tid, T_SYNC] = SYNC_NOT_BEGUN
-    if k.task[tid, T_SYNC] != SYNC_NOT_BEGUN or k.bdi[k.file[file, FI_DEVICE], BD_WRITES] < CONGESTED:
+    if k.task[tid, T_SYNC] != SYNC_NOT_BEGUN or k.dev[k.file[file, FI_DEVICE], D_WRITES] < CONGESTED:
         end = min(last >> shift, k.file[file, FI_CAPACITY]) + 1
         if sync_range(k, tid, file, offset >> shift, end, SYNC_FILE_RANGE_WRITE) == -EWAIT:
             return -EWAIT
     end = k.file[file, FI_CAPACITY] if last == _END else (last + 1) >> shift
     if end > first:
-        invalidate_mapping_pages(k, file, first, end - 1)
+        if invalidate_mapping_pages(k, file, first, end - 1) < end - first:
+            lru_add_drain_all(k)
+            invalidate_mapping_pages(k, file, first, end - 1)
     return 0
 
 

@@ -56,6 +56,9 @@ from vmsim.struct.writeback import (
     DOM_BG_THRESH,
     DOM_DIRTY_LIMIT,
     MAX_BDIS,
+    RUN_BACKGROUND,
+    RUN_OLD,
+    RUN_WORK,
     TAG_DIRTY,
     WB_IO,
     WB_MORE_IO,
@@ -103,21 +106,29 @@ def _begin_work(k, device, kind, pages, older, now):
 
 @compiled
 def _next_work(k, device, now):
-    """Begin the next piece of work, in the order of wb_do_writeback; False if there is none."""
+    """Begin the next piece of work; False if there is none.
+
+    One call of the flusher does what was asked for, then one periodic and one background round (wb_do_writeback).
+    """
     row = k.bdi[device]
     interval = k.sysctl[SYS_DIRTY_WRITEBACK_CENTISECS] * NS_PER_CENTISEC
     if row[BD_WORK_PAGES] > 0:
         _begin_work(k, device, WORK_PAGES, row[BD_WORK_PAGES], now, now)
         row[BD_WORK_PAGES] = 0
+        row[BD_RUNNING] = RUN_WORK
         return True
     if row[BD_NR_FILES] == 0:
         return False
-    if interval > 0 and now >= row[BD_LAST_OLD_FLUSH] + interval:
+    periodic = row[BD_RUNNING] < RUN_OLD
+    background = row[BD_RUNNING] < RUN_BACKGROUND
+    if periodic and interval > 0 and now >= row[BD_LAST_OLD_FLUSH] + interval:
+        row[BD_RUNNING] = RUN_OLD
         row[BD_LAST_OLD_FLUSH] = now
         pages = k.vmstat[NR_FILE_DIRTY] + row[BD_NR_FILES]
         _begin_work(k, device, WORK_OLD, pages, now - k.sysctl[SYS_DIRTY_EXPIRE_CENTISECS] * NS_PER_CENTISEC, now)
         return True
-    if over_bground_thresh(k, device, now):
+    row[BD_RUNNING] = RUN_BACKGROUND
+    if background and over_bground_thresh(k, device, now):
         _begin_work(k, device, WORK_BACKGROUND, _NO_LIMIT, now, now)
         return True
     return False
@@ -224,7 +235,7 @@ def _has_work(k, device, now):
     if row[BD_RUNNING] == 0:
         if not _is_called(k, device, now):
             return False
-        row[BD_RUNNING] = 1
+        row[BD_RUNNING] = RUN_WORK
         row[BD_BACKGROUND] = 0
     if _next_work(k, device, now):
         return True

@@ -10,18 +10,16 @@ from vmsim.mm.swap import rotate_reclaimable_page
 from vmsim.mm.tags import is_tagged, tag_clear, tag_next, tag_set
 from vmsim.struct.costs import C_RMAP_WALK, C_WRITEBACK_PAGE
 from vmsim.struct.files import (
-    B_DEVICE,
     B_FILE,
     B_INDEX,
     B_PAGES,
     FI_CACHE,
-    FI_CAPACITY,
     FI_DEVICE,
     FI_NRWRITEBACK,
     FI_WB_ERROR,
 )
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU, SC_DEADLINE, SC_PCACHE_ROWS, SC_TASK
+from vmsim.struct.kernel import SC_CPU, SC_DEADLINE, SC_TASK
 from vmsim.struct.ledger import L_IO
 from vmsim.struct.pages import (
     P_FLAGS,
@@ -35,16 +33,15 @@ from vmsim.struct.pages import (
     PTE_WRITE,
     RMAP_SHIFT,
 )
-from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, T_WB_END, T_WB_INDEX, T_WB_LAST, T_WB_LEFT, WAIT_WRITEBACK
+from vmsim.struct.swaps import D_WRITES, NR_REQUESTS
+from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, T_WB_END, T_WB_INDEX, T_WB_LAST, T_WB_LEFT, WAIT_QUEUE, WAIT_WRITEBACK
 from vmsim.struct.vmstat import NR_WRITEBACK, NR_WRITTEN
 from vmsim.struct.writeback import (
     BD_COMPLETIONS,
     BD_NRWRITEBACK,
-    BD_WRITES,
     BD_WRITTEN,
     BIO_MAX_PAGES,
     DOM_COMPLETIONS,
-    NR_REQUESTS,
     TAG_DIRTY,
     TAG_TOWRITE,
     TAG_WRITEBACK,
@@ -137,7 +134,6 @@ def end_file_write(k, bio, error):
             k.frame[pfn, P_FLAGS] |= PG_ERROR
             k.file[file, FI_WB_ERROR] = 1
         end_page_writeback(k, pfn)
-    k.bdi[k.bio[bio, B_DEVICE], BD_WRITES] -= 1
 
 
 @compiled
@@ -171,16 +167,6 @@ def wait_on_page_writeback(k, tid, pfn):
     k.task[tid, T_WAIT] = WAIT_WRITEBACK
     k.task[tid, T_WAIT_ARG] = pfn
     return WB_WAITS
-
-
-@compiled
-def _wait_for_request(k, tid, file):
-    """The device's queue is full: sleep until some page of this file, or else of any, has been written (get_request)."""
-    base = k.file[file, FI_CACHE]
-    slot = tag_next(k, TAG_WRITEBACK, base, base + k.file[file, FI_CAPACITY])
-    if slot < 0:
-        slot = tag_next(k, TAG_WRITEBACK, 0, k.sc[SC_PCACHE_ROWS])
-    return wait_on_page_writeback(k, tid, k.pcache[slot])
 
 
 @compiled
@@ -226,8 +212,10 @@ def write_cache_pages(k, tid, file, tag):
                 tag_clear(k, tag, slot)
             task[T_WB_INDEX] += 1
             continue
-        if k.bdi[k.file[file, FI_DEVICE], BD_WRITES] >= NR_REQUESTS:
-            return _wait_for_request(k, tid, file)
+        if k.dev[k.file[file, FI_DEVICE], D_WRITES] >= NR_REQUESTS:
+            task[T_WAIT] = WAIT_QUEUE
+            task[T_WAIT_ARG] = k.file[file, FI_DEVICE]
+            return WB_WAITS
         pages = _write_run(k, tid, file, slot - base, tag, min(task[T_WB_LEFT], BIO_MAX_PAGES))
         task[T_WB_INDEX] += pages
         task[T_WB_LAST] = task[T_WB_INDEX] - 1

@@ -10,7 +10,7 @@ from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_MAPCOUNT, FI_N
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_FILE_NEXT, SC_MM_ROWS
 from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_DIRTY, PG_LOCKED, PG_WRITEBACK
+from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_DIRTY, PG_LOCKED, PG_PAGEVEC, PG_WRITEBACK
 from vmsim.struct.tasks import T_STAGE, T_WAIT, T_WAIT_ARG, WAIT_WRITEBACK
 from vmsim.struct.vmas import MM_FIRST, MM_USERS, V_END, V_FILE, V_NEXT, V_PGOFF, V_START
 from vmsim.struct.vmstat import DROP_PAGECACHE
@@ -18,7 +18,10 @@ from vmsim.struct.vmstat import DROP_PAGECACHE
 
 @compiled
 def invalidate_mapping_pages(k, file, first, last):
-    """Drop the pages first..last of a file that are clean, unmapped and not under I/O; how many (invalidate_mapping_pages)."""
+    """Drop the pages first..last of a file that are clean, unmapped and not under I/O; how many (invalidate_mapping_pages).
+
+    A page that still waits in a pagevec is held by that and stays.
+    """
     dropped = 0
     slot = k.file[file, FI_CACHE]
     for pgoff in range(first, min(last + 1, k.file[file, FI_CAPACITY])):
@@ -26,7 +29,7 @@ def invalidate_mapping_pages(k, file, first, last):
         if pfn <= 0:
             continue
         k.led[L_SYSCALL] += k.cost[C_PAGE_CACHE_LOOKUP]
-        if k.frame[pfn, P_FLAGS] & (PG_DIRTY | PG_LOCKED | PG_WRITEBACK) == 0 and k.frame[pfn, P_MAPCOUNT] == 0:
+        if k.frame[pfn, P_FLAGS] & (PG_DIRTY | PG_LOCKED | PG_WRITEBACK | PG_PAGEVEC) == 0 and k.frame[pfn, P_MAPCOUNT] == 0:
             delete_from_page_cache(k, file, pgoff)
             dropped += 1
     return dropped

@@ -21,7 +21,6 @@ BD_NRDIRTY = 2  # pages to be written (BDI_RECLAIMABLE)
 BD_NRWRITEBACK = 3
 BD_DIRTIED = 4  # since boot
 BD_WRITTEN = 5
-BD_WRITES = 6  # write requests that are not finished
 BD_BW_STAMP = 7  # when the rates were last brought up to date, and the counts then
 BD_DIRTIED_STAMP = 8
 BD_WRITTEN_STAMP = 9
@@ -47,11 +46,15 @@ BD_NR_FILES = 32  # files on its lists
 BD_PROGRESS = 33  # the present round over its files has written something
 BD_STARTED = 34  # when the work began
 BD_TIMER = 35  # when the flusher looks for work though nobody called it, 0: it does not
-BD_RUNNING = 36  # it was called and has not come to the end of its work yet
+BD_RUNNING = 36  # it was called and is at RUN_*, 0: it has come to the end
 BDI_COLUMNS = 40
 EXTENT_ROWS = 1 << 16
 MAX_BDIS = 48
 DAEMON_FLUSHER = 8  # kind of the flusher of device 0; those of the others follow
+
+RUN_WORK = 1
+RUN_OLD = 2
+RUN_BACKGROUND = 3
 
 WORK_NONE = 0
 WORK_PAGES = 1
@@ -79,4 +82,3 @@ DOM_CPUS = 64
 DOMAIN_COLUMNS = DOM_CPU_DIRTIED + DOM_CPUS
 
 BIO_MAX_PAGES = 256
-NR_REQUESTS = 128  # write requests of a device after which a flusher waits (BLKDEV_MAX_RQ)
