@@ -1,6 +1,7 @@
 """Running a program: one compiled call carries out instructions until something must wait or the slice's time is used."""
 
-from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_FAULT, access_burst
+from vmsim.hw.burst import ACCESS_BUDGET, ACCESS_FAULT
+from vmsim.hw.mmu import access_burst
 from vmsim.mm.balance import balance_dirty_pages_ratelimited
 from vmsim.mm.exit import do_exit
 from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault

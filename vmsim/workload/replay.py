@@ -1,6 +1,7 @@
 """Carrying out the steps of a recording one by one: a call or a run of accesses, then the state that it leaves, in `k.shown`."""
 
-from vmsim.hw.mmu import ACCESS_FAULT, access_burst
+from vmsim.hw.burst import ACCESS_FAULT
+from vmsim.hw.mmu import access_burst
 from vmsim.hw.tlb import switch_mm
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.exit import do_exit

@@ -6,7 +6,7 @@ import pytest
 from mmu_rig import COSTS, FAR, Rig, access_burst, small_profile, switch_mm
 
 from vmsim.arch.profile import get_profile
-from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_DONE, ACCESS_FAULT
+from vmsim.hw.burst import ACCESS_BUDGET, ACCESS_DONE, ACCESS_FAULT
 from vmsim.hw.tlb import TS_FAULTS, TS_L1_HITS, TS_L2_HITS, TS_WALK_REFS, TS_WALKS
 from vmsim.struct import kernel as kn
 from vmsim.struct.histogram import bucket_bounds

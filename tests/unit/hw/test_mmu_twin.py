@@ -14,7 +14,7 @@ from mmu_rig import FAR, Rig, flush_range, hist_bucket, small_profile, switch_mm
 from naive_mmu import Cache, NaiveMmu
 
 from vmsim.arch.profile import Profile, get_profile
-from vmsim.hw.mmu import ACCESS_BUDGET, ACCESS_DONE, ACCESS_FAULT
+from vmsim.hw.burst import ACCESS_BUDGET, ACCESS_DONE, ACCESS_FAULT
 from vmsim.hw.tlb import TAG_ASID, TAG_VPN, TAG_WRITE
 from vmsim.struct import kernel as kn
 from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SHIFT, PTE_WRITE, PTE_YOUNG

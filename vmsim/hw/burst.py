@@ -1,0 +1,332 @@
+"""The access loop: each access of a burst probes the TLBs and, on a miss, walks the page tables.
+
+An access costs ``user_access`` and the work that the program does with it; a hit in the second level adds
+``tlb_l2_hit``; a walk adds one reference for each table that it reads.  The lowest upper table entry that the page-
+walk caches hold costs ``walk_cached_ref`` and spares all tables above; each table read from there down, the leaf
+included, costs ``walk_memory_ref``.  A machine that refills its TLB in software also pays a ``trap``.  The search of
+the TLBs before a walk is part of the walk's cost.
+"""
+
+from __future__ import annotations
+
+from vmsim.arch.profile import geometry, get_profile
+from vmsim.hw.tlb import (
+    PWC_LEVEL_ENTRIES,
+    TAG_VALID,
+    TAG_VPN,
+    TAG_WRITE,
+    TS_FAULTS,
+    asid_tag,
+    walk_cache_epoch,
+)
+from vmsim.hw.walk import NODE_ENTRIES
+from vmsim.struct.costs import C_TLB_L2_HIT, C_TRAP, C_USER_ACCESS, C_WALK_CACHED_REF, C_WALK_MEMORY_REF
+from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import (
+    G_ASIDS,
+    G_BITS,
+    G_HW_DIRTY,
+    G_HW_YOUNG,
+    G_L1_SETS,
+    G_L1_WAYS,
+    G_L2_SETS,
+    G_L2_WAYS,
+    G_LEVELS,
+    G_PWC_SETS,
+    G_PWC_WAYS,
+    G_SHIFT,
+    G_SOFTWARE_REFILL,
+    NR_GEOMETRY,
+    SC_DEADLINE,
+)
+from vmsim.struct.ledger import L_TRAP, L_WALK, NR_CPU_WORK
+from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG
+from vmsim.struct.tasks import (
+    T_BUF_LEN,
+    T_BUF_POS,
+    T_MM,
+)
+from vmsim.struct.vmas import MM_PGD
+from vmsim.struct.ways import has_tag, inlined, match_ways, prefetch, push_way, scratch_row
+
+ACCESS_DONE = 0
+ACCESS_FAULT = 1
+ACCESS_BUDGET = 2
+
+BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
+FIRST_BLOCK = 4  # of a burst, doubling from there: where accesses fault, bursts are short
+FETCHED = 2 * BLOCK
+
+# What a burst counts: hits in both TLB levels, then walks by the number of upper levels that the walk caches spared.
+N_L1 = 0
+N_L2 = 1
+N_WALKS = 2
+N_FIRST = 8  # which of these the first access counts in, -1 if it isn't told apart
+N_FIRST_NS = 9  # and what that took
+NR_COUNTS = 10
+
+
+@inlined
+def spent_ns(k):
+    """CPU time charged in this slice so far, ns."""
+    led = k.led
+    total = 0
+    for column in range(NR_CPU_WORK):
+        total += led[column]
+    return total
+
+
+@inlined
+def _translate(pte, write, young, dirty):
+    """A leaf entry as an access leaves it, 0 if the access faults; `young` and `dirty`:
+
+    the bits that the MMU sets itself.
+    """
+    need = PTE_PRESENT
+    if not young:
+        need |= PTE_YOUNG
+    if write != 0:
+        need |= PTE_WRITE if dirty else PTE_WRITE | PTE_DIRTY
+    if pte & (need | PTE_PROTNONE) != need:
+        return 0
+    return pte | PTE_YOUNG | PTE_DIRTY if write != 0 else pte | PTE_YOUNG
+
+
+@inlined
+def walk_ns(k, spared, depth):
+    """What a walk costs that finds `depth` upper tables, of which the walk caches spare the reading of `spared`."""
+    cost = k.cost
+    return (cost[C_WALK_CACHED_REF] if spared > 0 else 0) + (depth - spared + 1) * cost[C_WALK_MEMORY_REF]
+
+
+@inlined
+def refill_ns(k):
+    return k.cost[C_TRAP] if k.geo[G_SOFTWARE_REFILL] != 0 else 0
+
+
+@inlined
+def _holds(tlb, base, ways, tag):
+    """1 if a set holds a translation, with the right to write or without, else 0."""
+    return has_tag(tlb, base, ways, tag | TAG_WRITE, TAG_WRITE)
+
+
+@inlined
+def _may_write(tlb, base, ways, tag):
+    return has_tag(tlb, base, ways, tag | TAG_WRITE, 0) != 0
+
+
+@inlined
+def _enter(tlb, base, ways, tag):
+    """Put a translation into a set, in which it may stand already without the right to write."""
+    way = match_ways(tlb, base, ways, tag | TAG_WRITE, TAG_WRITE)
+    if way >= 0:
+        tlb[base + way] = tag
+    else:
+        push_way(tlb, base, ways, tag)
+
+
+def _mmu_for(fixed):
+    """The loop over a burst and the failed walk for the geometry `fixed`, a tuple, whose numbers become constants;
+    None: for any, from `k.geo`.
+    """
+    if fixed is None:
+
+        @inlined
+        def geo(k, column):
+            return k.geo[column]
+
+    else:
+
+        @inlined
+        def geo(k, column):
+            return fixed[column]
+
+    @inlined
+    def below(k, node, level, vpn):
+        """The table below `node`, a table of `level`, that covers `vpn`; 0 if there is none."""
+        if node == 0:
+            return 0
+        return k.pt[node + NODE_ENTRIES + ((vpn >> geo(k, G_SHIFT + level)) & ((1 << geo(k, G_BITS + level)) - 1))]
+
+    @inlined
+    def is_beyond(k, vpn):
+        """Whether a page lies outside what the page tables can map."""
+        return vpn >> (geo(k, G_SHIFT) + geo(k, G_BITS)) != 0
+
+    @inlined
+    def fetch(k, pgd, buffer, slots, first, last):
+        """Find the leaf slots of the accesses first..last - 1 (0:
+
+        there is no table) and ask the host's cache for their entries.
+
+        Returns `last`, or the first access to a page beyond all page tables.
+        """
+        pt, upper, top_shift = k.pt, geo(k, G_LEVELS) - 1, geo(k, G_SHIFT)
+        leaf_mask = (1 << geo(k, G_BITS + upper)) - 1
+        top, second = -1, 0
+        for i in range(first, last):
+            vpn = buffer[i] >> 1
+            if vpn >> top_shift != top:
+                if is_beyond(k, vpn):
+                    return i
+                top = vpn >> top_shift
+                second = below(k, pgd, 0, vpn)
+            node = second
+            for level in range(1, upper):
+                node = below(k, node, level, vpn)
+            slot = node + NODE_ENTRIES + (vpn & leaf_mask) if node != 0 else 0
+            slots[i & (FETCHED - 1)] = slot
+            prefetch(pt, slot)
+        return last
+
+    @inlined
+    def spared_levels(k, pwc, depth, prefix, vpn):
+        """How many of the `depth` upper levels of a walk the walk caches spare; what they missed they hold from now
+        on.
+        """
+        ways = geo(k, G_PWC_WAYS)
+        level = depth - 1 if ways > 0 else -1
+        while level >= 0:
+            region = vpn >> geo(k, G_SHIFT + level)
+            base = level * PWC_LEVEL_ENTRIES + (region & (geo(k, G_PWC_SETS) - 1)) * ways
+            tag = prefix | region << TAG_VPN
+            if has_tag(pwc, base, ways, tag, 0) != 0:
+                return level + 1
+            push_way(pwc, base, ways, tag)
+            level -= 1
+        return 0
+
+    @inlined
+    def asid_of(k, mm):
+        return asid_tag(k, mm) if geo(k, G_ASIDS) != 0 else 0
+
+    @compiled
+    def burst(k, cpu, tid, apart, work_ns, counts):
+        """Complete the accesses of the buffer, move T_BUF_POS to the first that isn't, count them in `counts`, say
+        why it stopped.
+
+        `apart` 1: the first is told apart (N_FIRST), if it is completed.
+        """
+        task, cost, pt, buffer = k.task[tid], k.cost, k.pt, k.abuf[tid]
+        tlb, pwc = k.tlb_tag[cpu], k.pwc_tag[cpu]
+        upper = geo(k, G_LEVELS) - 1
+        l1_ways, l2_ways = geo(k, G_L1_WAYS), geo(k, G_L2_WAYS)
+        l1_mask, l2_mask = geo(k, G_L1_SETS) - 1, geo(k, G_L2_SETS) - 1
+        l2_first = geo(k, G_L1_SETS) * l1_ways
+        young, dirty = geo(k, G_HW_YOUNG) != 0, geo(k, G_HW_DIRTY) != 0
+        walks_ns, slots = scratch_row(NR_COUNTS), scratch_row(FETCHED)
+        mm = task[T_MM]
+        pgd, asid = k.mm[mm, MM_PGD], asid_of(k, mm)
+        prefix = asid | walk_cache_epoch(k, cpu)
+        l1_ns = cost[C_USER_ACCESS] + work_ns
+        l2_ns = l1_ns + cost[C_TLB_L2_HIT]
+        for spared in range(upper + 1):
+            walks_ns[spared] = l1_ns + walk_ns(k, spared, upper) + refill_ns(k)
+        spent, deadline = spent_ns(k), k.sc[SC_DEADLINE]
+        before = spent
+        in_l1, in_l2 = 0, 0
+        pos, end = task[T_BUF_POS], task[T_BUF_LEN]
+        fetched, block = pos, FIRST_BLOCK
+        reason = ACCESS_DONE
+        while pos < end and reason == ACCESS_DONE:
+            fetched = fetch(k, pgd, buffer, slots, fetched, min(pos + 2 * block, end))
+            if apart != 0:
+                stop = min(pos + 1, fetched)
+            else:
+                stop = min(pos + block, fetched)
+                block = min(2 * block, BLOCK)
+            if stop == pos:
+                reason = ACCESS_BUDGET if spent >= deadline else ACCESS_FAULT
+            while pos < stop:
+                if spent >= deadline:
+                    reason = ACCESS_BUDGET
+                    break
+                access = buffer[pos]
+                vpn, write = access >> 1, access & 1
+                tag = asid | vpn << TAG_VPN | TAG_VALID
+                l1_set = (vpn & l1_mask) * l1_ways
+                known = _holds(tlb, l1_set, l1_ways, tag)
+                if known != 0 and (write == 0 or _may_write(tlb, l1_set, l1_ways, tag)):
+                    in_l1 += 1
+                    spent += l1_ns
+                    pos += 1
+                    continue
+                l2_set = l2_first + (vpn & l2_mask) * l2_ways
+                # both levels agree on the right to write: L1 doesn't hold it
+                known_l2 = _holds(tlb, l2_set, l2_ways, tag)
+                if known_l2 != 0 and (write == 0 or _may_write(tlb, l2_set, l2_ways, tag)):
+                    way = match_ways(tlb, l2_set, l2_ways, tag | TAG_WRITE, TAG_WRITE)
+                    push_way(tlb, l1_set, l1_ways, tlb[l2_set + way])
+                    in_l2 += 1
+                    spent += l2_ns
+                    pos += 1
+                    continue
+                slot = slots[pos & (FETCHED - 1)]
+                pte = pt[slot]
+                if write != 0 or pte & (PTE_PRESENT | PTE_YOUNG | PTE_PROTNONE) != PTE_PRESENT | PTE_YOUNG:
+                    marked = _translate(pte, write, young, dirty)
+                    if marked == 0:
+                        reason = ACCESS_FAULT
+                        break
+                    pte = marked
+                    pt[slot] = pte
+                if pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY:
+                    tag |= TAG_WRITE
+                spared = spared_levels(k, pwc, upper, prefix, vpn)
+                counts[N_WALKS + spared] += 1
+                spent += walks_ns[spared]
+                if known | known_l2 == 0:
+                    push_way(tlb, l1_set, l1_ways, tag)
+                    push_way(tlb, l2_set, l2_ways, tag)
+                else:
+                    _enter(tlb, l1_set, l1_ways, tag)
+                    _enter(tlb, l2_set, l2_ways, tag)
+                pos += 1
+            if apart != 0 and reason == ACCESS_DONE:
+                counts[N_FIRST] = N_L1 if in_l1 != 0 else N_L2
+                if in_l1 + in_l2 == 0:
+                    for spared in range(upper + 1):
+                        if counts[N_WALKS + spared] != 0:
+                            counts[N_FIRST] = N_WALKS + spared
+                counts[N_FIRST_NS] = spent - before
+                apart = 0
+        task[T_BUF_POS] = pos
+        counts[N_L1] = in_l1
+        counts[N_L2] = in_l2
+        return reason
+
+    @compiled
+    def failed_walk(k, cpu, tid, vpn):
+        """Charge the walk of an access that faults; the upper tables that it found stay in the walk caches.
+
+        There is no walk for an address that the page tables can't map (x86: not canonical).
+        """
+        k.tlb_stat[cpu, TS_FAULTS] += 1
+        if is_beyond(k, vpn):
+            return
+        mm = k.task[tid, T_MM]
+        depth, upper = 0, geo(k, G_LEVELS) - 1
+        node = below(k, k.mm[mm, MM_PGD], 0, vpn)
+        while node != 0 and depth < upper:
+            depth += 1
+            if depth < upper:
+                node = below(k, node, depth, vpn)
+        spared = spared_levels(k, k.pwc_tag[cpu], depth, asid_of(k, mm) | walk_cache_epoch(k, cpu), vpn)
+        k.led[L_WALK] += walk_ns(k, spared, depth)
+        k.led[L_TRAP] += refill_ns(k)
+
+    return burst, failed_walk
+
+
+burst_any, failed_walk_any = _mmu_for(None)
+_OWN = geometry(get_profile("x86_64"), 4096)
+burst_own, failed_walk_own = _mmu_for(tuple(int(number) for number in _OWN))
+
+
+@inlined
+def has_own_loop(k):
+    """Whether this machine's geometry is the one whose numbers are constants in a loop of its own."""
+    different = 0
+    for column in range(NR_GEOMETRY):
+        different |= k.geo[column] ^ _OWN[column]
+    return different == 0
