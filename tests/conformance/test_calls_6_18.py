@@ -94,6 +94,18 @@ def test_a_hole_is_zero_again() -> None:
     process.rig.end()
 
 
+def test_a_hole_leaves_private_copies() -> None:
+    """Truncation takes them away, a hole does not (unmap_mapping_range with and without even_cows)."""
+    process = Process()
+    process.map(0, 2, flags=SHARED, fd=RW_FD)
+    process.map(2, 2, flags=PRIVATE, fd=RW_FD)
+    process.touch(0, 4)
+    assert process.at("madvise", 0, 2, ADVICE["REMOVE"]) == 0
+    assert process.pages() == "2.2A508."
+    assert process.call("ftruncate", RW_FD, 0) == 0
+    assert process.pages() == "512."
+
+
 def test_populating_stops_where_it_can_not_go_on() -> None:
     """MADV_POPULATE_WRITE up to a hole makes the pages before it present; POPULATE_READ maps the zero page."""
     process = Process()
@@ -217,6 +229,10 @@ def test_fallocate() -> None:
     assert answers == [0, 0, "EOPNOTSUPP", 0, "EINVAL", "EINVAL", "EOPNOTSUPP", "EOPNOTSUPP", "EOPNOTSUPP", 0]
     assert process.call("fallocate", RO_FD, 3, 0, P) == process.call("fallocate", 999 << 2, 3, 0, P) == "EBADF"
     assert process.call("fallocate", RW_FD, 0, 0, 4 * P) == 0
+    process.map(0, 4, flags=SHARED, fd=RW_FD)
+    assert process.touch(0) == 0
+    assert (process.pages(), process.cached()) == ("1F511.", "1c63.")  # what was never used is not mapped with it
+    process.touch(0, 4)
     assert process.call("fallocate", RW_FD, 3, 100, 2 * P) == 0
     assert process.cached() == "1c1.2c60."
 

@@ -30,6 +30,7 @@ from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.rules import (
     R_MAP_FIXED_NOREPLACE,
     R_MAP_SHARED_VALIDATE,
+    R_MAP_STACK_NOHUGEPAGE,
     R_MMAP_OFFSET_LIMIT,
     R_MMAP_SPLITS_BEFORE_LIMITS,
 )
@@ -57,6 +58,7 @@ from vmsim.struct.vmas import (
     VM_MAYREAD,
     VM_MAYSHARE,
     VM_MAYWRITE,
+    VM_NOHUGEPAGE,
     VM_NORESERVE,
     VM_OPEN_SHIFT,
     VM_SHARED,
@@ -74,6 +76,7 @@ MAP_LOCKED = 0x2000
 MAP_NORESERVE = 0x4000
 MAP_POPULATE = 0x8000
 MAP_NONBLOCK = 0x10000
+MAP_STACK = 0x20000
 MAP_HUGETLB = 0x40000
 MAP_FIXED_NOREPLACE = 0x100000
 MAP_HUGE_SHIFT = 26
@@ -180,6 +183,8 @@ def place_and_map(k, tid, address, pages, prot, flags, fd, pgoff, huge):
     vm_flags = prot & 7 | k.mm[mm, MM_DEF_FLAGS] | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
     if flags & MAP_GROWSDOWN != 0:
         vm_flags |= VM_GROWSDOWN
+    if flags & MAP_STACK != 0 and k.rule[R_MAP_STACK_NOHUGEPAGE] != 0:
+        vm_flags |= VM_NOHUGEPAGE
     if flags & MAP_LOCKED != 0:
         vm_flags |= VM_LOCKED
         if not can_do_mlock(k, tid):

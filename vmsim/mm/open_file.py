@@ -1,13 +1,14 @@
 """ftruncate(2) and fallocate(2).   Follows fs/open.c, mm/shmem.c (shmem_setattr, shmem_fallocate) and mm/truncate.c of v4.4."""
 
 from vmsim.mm.file_grow import ensure_room
-from vmsim.mm.shmem import shmem_getpage
+from vmsim.mm.shmem import SHMEM_WAIT, shmem_getpage
 from vmsim.mm.shmem_file import file_of, is_open
 from vmsim.mm.truncate import punch_hole, truncate_inode_pages_range, unmap_mapping_range
-from vmsim.struct.errno import EBADF, EFBIG, EINVAL, ENOSPC, EOPNOTSUPP
-from vmsim.struct.files import FI_KIND, FI_SIZE, FILE_REGULAR, FMODE_WRITE
+from vmsim.struct.errno import EBADF, EFBIG, EINVAL, ENOSPC, EOPNOTSUPP, EWAIT
+from vmsim.struct.files import FI_CACHE, FI_KIND, FI_SIZE, FILE_REGULAR, FMODE_WRITE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
+from vmsim.struct.pages import P_FLAGS, PG_UPTODATE
 from vmsim.struct.tasks import T_STAGE
 
 FALLOC_FL_KEEP_SIZE = 1
@@ -32,7 +33,7 @@ def sys_ftruncate(k, tid, fd, length):
         return -EFBIG  # Model: a file has at most as many pages as the page cache has room for
     if length < k.file[file, FI_SIZE] or k.task[tid, T_STAGE] != 0:
         k.file[file, FI_SIZE] = length
-        unmap_mapping_range(k, file, pages, _EVER)
+        unmap_mapping_range(k, file, pages, _EVER, 1)
         return truncate_inode_pages_range(k, tid, file, pages, _EVER)
     k.file[file, FI_SIZE] = length
     return 0
@@ -59,8 +60,15 @@ def sys_fallocate(k, tid, fd, mode, offset, length):
         return -ENOSPC
     if k.file[file, FI_KIND] != FILE_REGULAR:
         for pgoff in range(offset >> shift, ((offset + length - 1) >> shift) + 1):
-            if shmem_getpage(k, file, pgoff) == 0:
+            absent = k.pcache[k.file[file, FI_CACHE] + pgoff] == 0
+            pfn = shmem_getpage(k, file, pgoff)
+            if pfn == SHMEM_WAIT:
+                k.task[tid, T_STAGE] = 1
+                return -EWAIT
+            if pfn <= 0:
                 return -ENOSPC
+            if absent:
+                k.frame[pfn, P_FLAGS] &= ~PG_UPTODATE  # until it is used: nothing maps it ahead of that (SGP_FALLOC)
     if mode & FALLOC_FL_KEEP_SIZE == 0:
         k.file[file, FI_SIZE] = max(k.file[file, FI_SIZE], offset + length)
     return 0

@@ -55,6 +55,7 @@ def shmem_getpage(k, file, pgoff):
     k.led[L_FAULT] += k.cost[C_PAGE_CACHE_LOOKUP]
     pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
     if pfn > 0:
+        k.frame[pfn, P_FLAGS] |= PG_UPTODATE
         return pfn
     if pfn < PCACHE_SWAP // 2:
         return _shmem_swapin(k, file, pgoff, pfn - PCACHE_SWAP)

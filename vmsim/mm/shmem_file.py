@@ -1,6 +1,7 @@
 """Memory objects behind shared anonymous mappings and memfd_create(2), and counting who holds a file.   Follows mm/shmem.c of v4.4."""
 
 from vmsim.mm.pagecache import delete_from_page_cache
+from vmsim.mm.unmap import free_swap_and_cache
 from vmsim.struct.errno import EBADF, EINVAL, ENOMEM
 from vmsim.struct.files import (
     FD_OPEN_SHIFT,
@@ -22,6 +23,7 @@ from vmsim.struct.files import (
     FILE_TMPFS,
     FMODE_READ,
     FMODE_WRITE,
+    PCACHE_SWAP,
 )
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_FILE_NEXT, SC_FILE_ROWS, SC_INO_NEXT, SC_PCACHE_NEXT, SC_PCACHE_ROWS
@@ -105,6 +107,15 @@ def sys_close(k, fd):
 
 
 @compiled
+def shmem_free_swap(k, slot):
+    """Empty a slot of a file's cache that holds no page: the swap entry that it names is given back, a shadow is forgotten."""
+    entry = k.pcache[slot]
+    k.pcache[slot] = 0
+    if entry < PCACHE_SWAP // 2:
+        free_swap_and_cache(k, entry - PCACHE_SWAP)
+
+
+@compiled
 def file_put(k, file):
     """A VMA or descriptor of a file is gone; with the last holder of an object without a name its pages go too."""
     kind = k.file[file, FI_KIND]
@@ -114,6 +125,8 @@ def file_put(k, file):
     for i in range(k.file[file, FI_CAPACITY]):
         if k.pcache[slot + i] > 0:
             delete_from_page_cache(k, file, i)
+        elif k.pcache[slot + i] < 0:
+            shmem_free_swap(k, slot + i)
     k.sc[SC_COMMITTED] -= k.file[file, FI_COMMITTED]
     k.file[file, FI_COMMITTED] = 0
     if slot + k.file[file, FI_CAPACITY] == k.sc[SC_PCACHE_NEXT]:

@@ -1,16 +1,31 @@
 """Taking pages of a file away: dropping clean ones, truncation, holes.   Follows mm/truncate.c, mm/memory.c (unmap_mapping_range)
 and fs/drop_caches.c of v4.4 (A.14)."""
 
+from vmsim.hw.tlb import flush_range
+from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.filemap import wait_for_page
 from vmsim.mm.pagecache import delete_from_page_cache
-from vmsim.mm.unmap import zap_range
+from vmsim.mm.pte import next_table, set_pte
+from vmsim.mm.shmem_file import shmem_free_swap
+from vmsim.mm.unmap import page_unmapped, zap_range
 from vmsim.struct.costs import C_PAGE_CACHE_LOOKUP
 from vmsim.struct.errno import EWAIT
 from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_MAPCOUNT, FI_NRPAGES, FILE_REGULAR
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_FILE_NEXT, SC_MM_ROWS
+from vmsim.struct.kernel import SC_CPU, SC_FILE_NEXT, SC_MM_ROWS
 from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_DIRTY, PG_LOCKED, PG_PAGEVEC, PG_WRITEBACK
+from vmsim.struct.pages import (
+    P_FLAGS,
+    P_MAPCOUNT,
+    PG_ANON,
+    PG_DIRTY,
+    PG_LOCKED,
+    PG_PAGEVEC,
+    PG_WRITEBACK,
+    PTE_PRESENT,
+    PTE_SHIFT,
+    PTE_ZERO,
+)
 from vmsim.struct.tasks import T_STAGE, T_WAIT, T_WAIT_ARG, WAIT_WRITEBACK
 from vmsim.struct.vmas import MM_FIRST, MM_USERS, V_END, V_FILE, V_NEXT, V_PGOFF, V_START
 from vmsim.struct.vmstat import DROP_PAGECACHE
@@ -45,8 +60,31 @@ def drop_pagecache(k):
 
 
 @compiled
-def unmap_mapping_range(k, file, start, end):
-    """Unmap the pages [start, end) of a file from every address space, private copies too.
+def _zap_file_pages(k, mm, v, start, end):
+    """Unmap the file's own pages of [start, end) in a VMA, and leave private copies."""
+    vpn = start
+    zapped = 0
+    while vpn < end:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= end:
+            break
+        slot = leaf_slot(k, mm, vpn)
+        last = min(end, (vpn | (leaf_pages(k) - 1)) + 1)
+        while vpn < last:
+            entry = k.pt[slot]
+            if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON == 0:
+                set_pte(k, mm, vpn, slot, 0)
+                page_unmapped(k, mm, v, vpn, entry)
+                zapped += 1
+            vpn += 1
+            slot += 1
+    if zapped > 0:
+        flush_range(k, k.sc[SC_CPU], mm, start, end)
+
+
+@compiled
+def unmap_mapping_range(k, file, start, end, even_cows):
+    """Unmap the pages [start, end) of a file from every address space, with `even_cows` private copies too.
 
     Model: the kernel finds the VMAs through the file's interval tree, here all are looked at; they are few where this is called.
     """
@@ -60,8 +98,10 @@ def unmap_mapping_range(k, file, start, end):
                 shift = vma[v, V_START] - vma[v, V_PGOFF]
                 first = max(vma[v, V_START], start + shift)
                 last = min(vma[v, V_END], end + shift)
-                if first < last:
+                if first < last and even_cows != 0:
                     zap_range(k, mm, v, first, last)
+                elif first < last:
+                    _zap_file_pages(k, mm, v, first, last)
             v = vma[v, V_NEXT]
 
 
@@ -82,13 +122,13 @@ def truncate_inode_pages_range(k, tid, file, start, end):
                     k.task[tid, T_WAIT_ARG] = pfn
                 return -EWAIT
             delete_from_page_cache(k, file, pgoff)
-        elif pfn < 0 and k.file[file, FI_KIND] == FILE_REGULAR:
-            k.pcache[slot + pgoff] = 0
+        elif pfn < 0:
+            shmem_free_swap(k, slot + pgoff)
     return 0
 
 
 @compiled
 def punch_hole(k, tid, file, start, end):
     """Free the pages [start, end) of a file, so that they read as zeros (fallocate with FALLOC_FL_PUNCH_HOLE): 0 or -EWAIT."""
-    unmap_mapping_range(k, file, start, end)
+    unmap_mapping_range(k, file, start, end, 0)
     return truncate_inode_pages_range(k, tid, file, start, end)

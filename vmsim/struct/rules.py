@@ -53,6 +53,7 @@ RULE_NAMES = (
     "anon_refaults",
     "vma_swap_readahead",
     "anon_second_chance",
+    "map_stack_nohugepage",
 )
 
 
@@ -112,3 +113,4 @@ R_NEW_ANON_INACTIVE = _index("new_anon_inactive")
 R_ANON_REFAULTS = _index("anon_refaults")
 R_VMA_SWAP_READAHEAD = _index("vma_swap_readahead")
 R_ANON_SECOND_CHANCE = _index("anon_second_chance")
+R_MAP_STACK_NOHUGEPAGE = _index("map_stack_nohugepage")

@@ -12,6 +12,7 @@ from vmsim.struct import kernel as kn
 from vmsim.struct import pages as p
 from vmsim.struct.kernel import Kernel
 from vmsim.struct.rules import R_PROC_LINES_6_1, R_PROC_LINES_6_18
+from vmsim.struct.swaps import SW_DEVICE, SW_FLAGS, SW_INUSE, SW_PAGES, SW_PRIO, SWP_WRITEOK
 from vmsim.struct.vmstat import VMSTAT_NAMES
 
 _ZONES = ("DMA", "DMA32", "Normal", "Movable")
@@ -127,11 +128,12 @@ class System:
         """Swap space, what is free of it, and pages in the swap cache, in pages."""
         areas = self._swap_areas()
         total = sum(size for _, size, _, _ in areas)
-        return total, total - sum(used for _, _, used, _ in areas), self._count("nr_swapcached") if areas else 0
+        return total, total - sum(used for _, _, used, _ in areas), int((self.kernel.swap_cache > 0).sum()) if areas else 0
 
     def _swap_areas(self) -> list[tuple[str, int, int, int]]:
-        """Path, pages, pages used and priority of each swap area."""
-        return []
+        """Path, pages, pages used and priority of each swap area. Model: devices are named by their number, as SCSI disks are."""
+        rows = [row for row in self.kernel.swap.tolist() if row[SW_FLAGS] & SWP_WRITEOK]
+        return [(f"/dev/sd{chr(ord('a') + row[SW_DEVICE] % 26)}", row[SW_PAGES], row[SW_INUSE], row[SW_PRIO]) for row in rows]
 
     def swaps(self) -> str:
         """/proc/swaps."""
