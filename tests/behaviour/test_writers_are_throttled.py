@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scenario import PAGE, Outcome, finish, mmap, run, start, sweep
+from scenario import PAGE, Outcome, finish, mmap, run, scenario, start, sweep
 
+from vmsim.experiment.run import run_one
 from vmsim.machine.ending import UNTIL
 from vmsim.machine.verify import verify
+from vmsim.report.compare import phases_of
+from vmsim.spec.experiment import OutputsSpec
 from vmsim.struct.vmstat import NR_FILE_DIRTY, NR_WRITEBACK
 
 PAGES = 4000
@@ -82,3 +85,12 @@ def test_more_data_than_memory() -> None:
     assert outcome.exit() == "done"
     assert outcome.vmstat("nr_dirtied") == 16_000
     assert outcome.vmstat("nr_written") + outcome.vmstat("nr_dirty") + outcome.vmstat("nr_writeback") == 16_000
+
+
+def test_threads_of_the_kernel_are_no_failed_tasks() -> None:
+    """A flusher that sleeps when the run ends is part of the result, but neither an incomplete phase nor a stopped run."""
+    given = writer(1600, sysctl=LIMITS)
+    result = run_one(scenario(given.pop("program"), **given), 0, seed=1, outputs=OutputsSpec())
+    assert (result.status, result.stopped_by) == ("ok", None)
+    assert [(task.task, task.exit) for task in result.tasks] == [("task", "ok"), ("flush-sda", "daemon")]
+    assert list(phases_of(result)) == ["total"]

@@ -17,6 +17,7 @@ from typing import Any
 FORMAT = "vmsim-results"
 SCHEMA_VERSION = 1
 OK = "ok"
+DAEMON = "daemon"  # exit of a thread of the kernel, which never ends
 FAILED = "failed"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmsim.experiment.record import (
+    DAEMON,
     FAILED,
     OK,
     CpuRecord,
@@ -53,7 +54,7 @@ def run_one(
     built = build(run, seed, seed_index, outputs)
     ending = built.machine.run((lambda now_ns: progress(now_ns, None)) if progress else None)
     tasks = tuple(_task_record(built, task, ending) for task in _all_tasks(built))
-    bad = next((record.exit for record in tasks if record.exit != OK), None)
+    bad = next((record.exit for record in tasks if record.exit not in (OK, DAEMON)), None)
     result = RunResult(
         row_id=run.row_id,
         row_name=run.row_name,
@@ -109,13 +110,16 @@ def _task_record(built: Built, task: Task, ending: Ending) -> TaskRecord:
         rss = int(mm[[MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES]].sum())
     counters = {name: int(row[column]) for name, column in TASK_COUNTERS.items()}
     ledger = _ledger(built.kernel.task_led[task.tid])
-    return TaskRecord(task.name, task.tid, _exit(row, ending), locked, rss, vmas, counters, ledger)
+    how = DAEMON if task.daemon else _exit(row, ending)
+    return TaskRecord(task.name, task.tid, how, locked, rss, vmas, counters, ledger)
 
 
 def _phase_records(built: Built) -> tuple[PhaseRecord, ...]:
+    daemons = {task.name for task in _all_tasks(built) if task.daemon}
     return tuple(
         PhaseRecord(p.task, p.phase, p.start_ns, p.end_ns, p.elapsed_ns, p.complete, p.counters, p.ledger)
         for p in built.machine.phase_results()
+        if p.task not in daemons
     )
 
 

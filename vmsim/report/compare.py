@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from vmsim.experiment.record import OK, PhaseRecord, Published, RowRecord, RunResult, TaskRecord
+from vmsim.experiment.record import DAEMON, OK, PhaseRecord, Published, RowRecord, RunResult, TaskRecord
 from vmsim.experiment.store import Results
 
 TOTAL = "total"
@@ -74,7 +74,7 @@ def rows_with_runs(results: Results) -> list[tuple[RowRecord, list[RunResult]]]:
 def phases_of(run: RunResult) -> dict[str, PhaseRecord]:
     """A run's phases by their label: the name alone, or `name (task)` where more than one task has a phase of that name."""
     marked = {phase.task for phase in run.phases}
-    phases = [*run.phases, *(_whole_life(task) for task in run.tasks if task.task not in marked)]
+    phases = [*run.phases, *(_whole_life(task) for task in run.tasks if task.task not in marked and task.exit != DAEMON)]
     names = [phase.phase for phase in phases]
     return {p.phase if names.count(p.phase) == 1 else f"{p.phase} ({p.task})": p for p in phases}
 
