@@ -82,7 +82,6 @@ RULES = (
     Rule("node_lru", "6.1", None, "the LRU lists are the node's; before each zone has its own", "599d0c954f91 (4.8)"),
     Rule("new_anon_inactive", "6.1", None, "new anonymous pages start on the inactive list", "b518154e59aa (5.9)"),
     Rule("anon_refaults", "6.1", None, "anonymous pages leave shadows, so that their refaults are detected", "170b04b7ae49, aae466b0052e (5.9)"),
-    Rule("vma_swap_readahead", "6.1", None, "swap read-ahead from solid-state devices goes by virtual address", "ec560175c0b6 (4.14)"),
     Rule("anon_second_chance", "6.1", None, "an inactive anonymous page that was used once stays inactive, as file pages do; before it is activated", "b518154e59aa (5.9): page_check_references"),
     Rule("map_stack_nohugepage", "6.18", None, "MAP_STACK puts VM_NOHUGEPAGE into the mapping; before it does nothing", "c4608d1bf7c6 (6.7); seen on 6.18"),
 )  # fmt: skip

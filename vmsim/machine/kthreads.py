@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmsim.machine.streams import Streams
 from vmsim.machine.task import Task
 from vmsim.mm.swapfile import add_swap_area
-from vmsim.spec.devices import Hdd
+from vmsim.spec.devices import DeviceSpec, Hdd
 from vmsim.spec.machine import MachineSpec
 from vmsim.struct import reclaim as rc
 from vmsim.struct import swaps as sw
@@ -50,15 +50,19 @@ def swap_slots(machine: MachineSpec) -> int:
     return machine.swap.size // machine.page_size if machine.swap else 0
 
 
+def _is_rotational(device: DeviceSpec) -> bool:
+    return isinstance(device, Hdd) or device.rotational
+
+
 def add_swap(kernel: Kernel, machine: MachineSpec, streams: Streams) -> None:
     """swapon: the area lies at the end of its device; on a solid-state device it begins to be used at a random place."""
     for number, device in enumerate(machine.devices.values()):
-        kernel.dev[number, sw.D_ROTATIONAL] = isinstance(device, Hdd)
+        kernel.dev[number, sw.D_ROTATIONAL] = _is_rotational(device)
     if machine.swap is None:
         return
     spec = machine.devices[machine.swap.device]
     slots = swap_slots(machine)
-    solid = not isinstance(spec, Hdd)
+    solid = not _is_rotational(spec)
     start = int(streams.generator("swap").integers(1, slots)) if solid else 1
     block = max(spec.size // machine.page_size - slots, 0)
     add_swap_area(kernel.k, list(machine.devices).index(machine.swap.device), block, slots, -1, int(solid), start)

@@ -51,7 +51,6 @@ RULE_NAMES = (
     "node_lru",
     "new_anon_inactive",
     "anon_refaults",
-    "vma_swap_readahead",
     "anon_second_chance",
     "map_stack_nohugepage",
 )
@@ -111,6 +110,5 @@ R_FAIR_ZONES = _index("fair_zones")
 R_NODE_LRU = _index("node_lru")
 R_NEW_ANON_INACTIVE = _index("new_anon_inactive")
 R_ANON_REFAULTS = _index("anon_refaults")
-R_VMA_SWAP_READAHEAD = _index("vma_swap_readahead")
 R_ANON_SECOND_CHANCE = _index("anon_second_chance")
 R_MAP_STACK_NOHUGEPAGE = _index("map_stack_nohugepage")

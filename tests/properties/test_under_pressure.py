@@ -1,0 +1,51 @@
+"""Random programs on machines with too little memory: no frame is lost or owned twice, no slot leaked, dirty data kept, mlocked pages
+stay, and a run always ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_programs import machines
+from scenario import start
+
+from vmsim.machine.ending import STUCK, UNTIL
+from vmsim.machine.verify import verify
+
+SHORT = st.fixed_dictionaries(
+    {
+        "ram": st.sampled_from(["512 KiB", "768 KiB", "1 MiB", "2 MiB"]),
+        "swap": st.sampled_from([None, "40 KiB", "256 KiB", "4 MiB"]),
+        "device": st.sampled_from(["sata-ssd", "hdd", "nvme"]),
+        "page_cluster": st.sampled_from([0, 3]),
+        "swappiness": st.sampled_from([0, 60, 100]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(machine=machines(), short=SHORT, stops=st.lists(st.integers(1, 20_000_000), max_size=6))
+def test_any_program_keeps_the_laws_when_memory_is_short(machine: dict[str, Any], short: dict[str, Any], stops: list[int]) -> None:
+    """The same as with plenty of memory: verify at random times and at the end. Tasks may be killed, the machine may not hang."""
+    machine |= {"arch": "x86_64", "ram": short["ram"], "devices": {"sda": {"type": short["device"]}}}
+    machine["sysctl"] = machine["sysctl"] | {"vm.page-cluster": short["page_cluster"], "vm.swappiness": short["swappiness"]}
+    machine["sysctl"]["vm.overcommit_memory"] = 1
+    machine["files"]["disk"]["cached"] = "none"
+    for task in machine["tasks"]:
+        task["image"] = "none"
+    if short["swap"]:
+        machine["swap"] = {"device": "sda", "size": short["swap"]}
+    built = start(**machine)
+    verify(built.kernel)
+    for stop in sorted(stops):
+        if stop <= built.machine.clock.now:
+            continue
+        ending = built.machine.run(until_ns=stop)
+        verify(built.kernel)
+        if ending.reason != UNTIL:
+            break
+    else:
+        ending = built.machine.run()
+        verify(built.kernel)
+    assert ending.reason != STUCK, ending.report()
