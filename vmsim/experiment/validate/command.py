@@ -13,10 +13,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from vmsim.errors import ImpossibleState, VmsimError, unknown_name
 from vmsim.experiment.validate.checks import AGREES, DISAGREES, Check, Value, plain
 from vmsim.experiment.validate.compare import compare
 from vmsim.experiment.validate.machine import recorded_costs
+from vmsim.experiment.validate.oom import oom_checks
 from vmsim.experiment.validate.programs import NotSimulated
 from vmsim.experiment.validate.recording import Case, read_cases
 from vmsim.experiment.validate.simulate import simulate
@@ -95,7 +98,7 @@ def judge(case: Case, costs: Mapping[str, Any]) -> Verdict:
             problem, status = "nothing is compared of it", NOT_SIMULATED
     except NotSimulated as missing:
         problem, status = str(missing), NOT_SIMULATED
-    except (ImpossibleState, VmsimError) as error:
+    except (ImpossibleState, VmsimError, ValidationError) as error:
         problem, status = str(error).splitlines()[0], FAILED
     return Verdict(case.path, case.label, len(case.results), checks, problem, status, time.perf_counter() - began)
 
@@ -104,7 +107,7 @@ def _checks(case: Case, costs: Mapping[str, Any]) -> Iterator[Check]:
     if case.first.runs:
         yield from compare(case, simulate(case.first, case.kernel, costs))
     elif case.first.hogs:
-        raise NotSimulated("the OOM killer's victims")
+        yield from oom_checks(case, costs)
     elif case.first.boot.get("zoneinfo"):
         yield from zone_checks(case)
 
