@@ -2,6 +2,7 @@
 
 from vmsim.mm.page_alloc import zone_watermark_ok
 from vmsim.mm.vmscan import (
+    PLUGGED,
     must_pause,
     nr_lruvecs,
     shrink_lruvec_begin,
@@ -201,14 +202,14 @@ def _leave_zone(k, s):
 
 
 @compiled
-def _pause(k, tid, s):
+def _pause(k, tid, s, plugged):
     """Between two batches: -1 to go on, or why kswapd stops for now; it sleeps when it meets pages that are still being written."""
     if s[S_IMMEDIATE] > 0:
         s[S_IMMEDIATE] = 0
         k.task[tid, T_WAIT] = WAIT_TIMER
         k.task[tid, T_WAIT_ARG] = NAP_NS
         return SLICE_BLOCKED
-    if must_pause(k, tid, s):
+    if must_pause(k, tid, plugged):
         return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else SLICE_BLOCKED
     return -1
 
@@ -247,11 +248,11 @@ def _work(k, tid):
             else:
                 s[S_ZONE] += 1
         elif shrink_lruvec_step(k, s, s[S_ZONE]):
-            reason = _pause(k, tid, s)
+            reason = _pause(k, tid, s, PLUGGED)
         else:
             _leave_zone(k, s)
             node[N_KSWAPD_STATE] = KSWAPD_ZONES
-            reason = _pause(k, tid, s)
+            reason = _pause(k, tid, s, 0)
         if reason != -1:
             return reason
 

@@ -3,9 +3,9 @@
 The victim is marked and dies when it next runs; the machine wakes it, and writes the report.
 """
 
-from vmsim.struct.jit import compiled
+from vmsim.struct.jit import compiled, entry
 from vmsim.struct.kernel import SC_NR_KILLED, SC_TASK_ROWS, SC_TOTALRAM
-from vmsim.struct.reclaim import N_OOM_INVOKER, N_OOM_KILLS, N_OOM_POINTS, N_OOM_VICTIM, N_SWAP_TOTAL
+from vmsim.struct.reclaim import N_OOM_INVOKER, N_OOM_KILLS, N_OOM_LOG, N_OOM_POINTS, N_OOM_VICTIM, N_SWAP_TOTAL, OOM_LOG
 from vmsim.struct.tasks import CAP_SYS_ADMIN, T_CAPS, T_KILLED, T_MEMDIE, T_MM, T_OOM_ADJ, T_PARENT, T_STATE, TASK_DEAD
 from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, MM_NR_PMDS, MM_NR_PTES, MM_SHMEMPAGES, MM_SWAPENTS
 
@@ -28,6 +28,12 @@ def oom_badness(k, tid):
         points -= points * 3 // 100
     points += k.task[tid, T_OOM_ADJ] * ((k.sc[SC_TOTALRAM] + k.node[N_SWAP_TOTAL]) // 1000)
     return max(points, 1)
+
+
+@entry
+def badness_of(k, tid):
+    """`oom_badness`, for who shows it."""
+    return oom_badness(k, tid)
 
 
 @compiled
@@ -81,6 +87,9 @@ def out_of_memory(k, invoker):
     k.node[N_OOM_POINTS] = points
     k.node[N_OOM_VICTIM] = victim
     k.node[N_OOM_INVOKER] = invoker
+    if k.node[N_OOM_KILLS] < OOM_LOG:
+        k.node[N_OOM_LOG + 2 * k.node[N_OOM_KILLS]] = victim
+        k.node[N_OOM_LOG + 2 * k.node[N_OOM_KILLS] + 1] = points
     k.node[N_OOM_KILLS] += 1
     k.task[victim, T_MEMDIE] = 1
     for tid in range(1, k.sc[SC_TASK_ROWS]):

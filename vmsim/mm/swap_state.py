@@ -11,7 +11,7 @@ from vmsim.mm.swapfile import swap_area, swap_references
 from vmsim.mm.workingset import anon_refault
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SYS_PAGE_CLUSTER
-from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_SWAPBACKED
+from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_RECLAIM, PG_SWAPBACKED
 from vmsim.struct.reclaim import N_SWAP_HITS, N_SWAP_LAST_RA, N_SWAP_PREV_OFFSET
 from vmsim.struct.rules import R_ANON_REFAULTS
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE, SW_MAX
@@ -20,11 +20,14 @@ from vmsim.struct.vmstat import PSWPIN
 
 @compiled
 def lookup_swap_cache(k, swp):
-    """The frame that holds a slot's page, or 0; the first use of a page that was read ahead counts as a hit."""
+    """The frame that holds a slot's page, or 0; the first use of a page that was read ahead counts as a hit.
+
+    So does that of a page on its way out: PG_readahead and PG_reclaim are one bit (include/linux/page-flags.h).
+    """
     pfn = k.swap_cache[swp]
     if pfn > 0:
-        if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:  # or PG_reclaim
-            k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
+        if k.frame[pfn, P_FLAGS] & (PG_READAHEAD | PG_RECLAIM) != 0:
+            k.frame[pfn, P_FLAGS] &= ~(PG_READAHEAD | PG_RECLAIM)
             k.node[N_SWAP_HITS] += 1
         return pfn
     return 0

@@ -57,6 +57,7 @@ _SCAN_FRACT = 1
 _SCAN_ANON = 2
 _SCAN_FILE = 3
 
+PLUGGED = 15  # requests that a pass over the lists of a zone gathers before they are started (BLK_MAX_REQUEST_COUNT)
 RECLAIM_DONE = 0
 RECLAIM_PAUSED = 1
 
@@ -205,12 +206,12 @@ def shrink_lruvec_end(k, s, lruvec):
 
 
 @compiled
-def must_pause(k, tid, s):
+def must_pause(k, tid, plugged):
     """Whether reclaim must stop here for a moment: T_WAIT says what for.
 
-    It made requests that are to be started, its slice is used up, or the queue of a swap device is full.
+    More requests than `plugged` are to be started, its slice is used up, or the queue of a swap device is full.
     """
-    if k.sc[SC_NR_NEW_BIOS] > 0 or k.led[L_RECLAIM] >= k.sc[SC_DEADLINE]:
+    if k.sc[SC_NR_NEW_BIOS] > plugged or k.led[L_RECLAIM] >= k.sc[SC_DEADLINE]:
         k.task[tid, T_WAIT] = WAIT_TIMER
         k.task[tid, T_WAIT_ARG] = 0
         return True
@@ -262,7 +263,7 @@ def _shrink_zones(k, tid, s):
                 continue
             shrink_lruvec_begin(k, s, lruvec)
         while shrink_lruvec_step(k, s, lruvec):
-            if must_pause(k, tid, s):
+            if must_pause(k, tid, PLUGGED):
                 return RECLAIM_PAUSED
         if s[S_LRU_RECLAIMED] > 0 or zone_reclaimable(k, lruvec):
             s[S_PROGRESS] = 1
@@ -287,5 +288,5 @@ def do_try_to_free_pages(k, tid):
             s[S_STAGE] = STAGE_NONE
             return RECLAIM_DONE
         s[S_PRIORITY] -= 1
-        if must_pause(k, tid, s):
+        if must_pause(k, tid, 0):
             return RECLAIM_PAUSED

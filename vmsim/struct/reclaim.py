@@ -52,7 +52,9 @@ N_OOM_KILLS = 13
 N_OOM_POINTS = 15  # of the last victim, pages
 N_OOM_INVOKER = 16
 N_NAP_BEGAN = 14
-NODE_COLUMNS = 32
+N_OOM_LOG = 32  # the first victims, each with its points
+OOM_LOG = 8
+NODE_COLUMNS = 48
 
 KSWAPD_ASLEEP = 0  # as it is at the start
 KSWAPD_TRY_SLEEP = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from vmsim.experiment.validate.checks import EXACT, TOLD_ONLY, Check, Value
@@ -89,18 +90,21 @@ def oom_checks(case: Case, costs: Mapping[str, Any]) -> Iterator[Check]:
     killed = _killed(built, hogs)
     yield Check("victims", min(names), max(names), " ".join(name for name, _ in killed) or "none", EXACT)
     recorded = [[kill.score for kill in kills_of(result) if kill.command == "wl"] for result in case.results]
-    for number, (name, score) in enumerate(killed):
-        told = [row[number] for row in recorded if number < len(row)]
-        shown = [value for value in told if value is not None]
-        if shown:
-            yield Check(f"score of {name}", min(shown), max(shown), score, EXACT)
     done = [other for result in case.results for other in hogs_of(result)]
+    for number, (name, score) in enumerate(killed):
+        yield from _score_check(f"score of {name}", [row[number] for row in recorded if number < len(row)], score)
     for hog in hogs:
-        if hog.score is not None:
-            told = [other.score for other in done if other.name == hog.name and other.score is not None]
-            yield Check(f"oom_score of {hog.name} when done", min(told), max(told), scores.get(hog.name, -1), EXACT)
+        told = [other.score for other in done if other.name == hog.name]
+        yield from _score_check(f"oom_score of {hog.name} when done", told, scores.get(hog.name, -1))
     others = sum(kill.command != "wl" for kill in kills_of(case.first))
     yield Check("victims that are not simulated", others, others, 0, TOLD_ONLY)
+
+
+def _score_check(what: str, told: list[int | None], simulated: Value) -> Iterator[Check]:
+    """A score against those that were told, if any was."""
+    shown = [score for score in told if score is not None]
+    if shown:
+        yield Check(what, min(shown), max(shown), simulated, EXACT)
 
 
 def _victims(result: Result) -> str:
@@ -124,9 +128,13 @@ def _run(case: Case, hogs: list[Hog], costs: Mapping[str, Any]) -> tuple[Built, 
     for number, (hog, task) in enumerate(zip(hogs, built.tasks, strict=True)):
         built.kernel.task[task.tid, t.T_OOM_ADJ] = hog.adj
         when = ((number + 1) * _TURN_S - 1) * 1_000_000_000
-        built.machine.at(when, lambda _, hog=hog, tid=task.tid: scores.__setitem__(hog.name, _score(built, tid, hog.pages)))
+        built.machine.at(when, partial(_note, scores, built, hog, task.tid))
     built.machine.run()
     return built, scores
+
+
+def _note(scores: dict[str, int], built: Built, hog: Hog, tid: int, _: int) -> None:
+    scores[hog.name] = _score(built, tid, hog.pages)
 
 
 def _fill(hog: Hog) -> list[dict[str, Any]]:
