@@ -166,9 +166,9 @@ def compare(state: dict[str, object], process: object) -> None:
     """A recorded state with what smaps and status say; mappings of the window only."""
     text = process.smaps()  # type: ignore[attr-defined]
     areas = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", text)[1:]
-    found = {int(area.split("-")[0], 16): area for area in areas}
+    found = {(int(area.split("-")[0], 16), kilobytes(area, "Size")): area for area in areas}  # a lone guard page shows as nothing
     for start, pages, perms, _, _, rss, anon, locked, flags in state["vmas"]:  # type: ignore[attr-defined]
-        area = found[0x200000000000 + start * 4096]
+        area = found[0x200000000000 + start * 4096, pages * 4]
         assert area.split()[1] == perms
         numbers = [kilobytes(area, name) for name in ("Size", "Rss", "Anonymous", "Locked")]
         assert numbers == [pages * 4, rss * 4, anon * 4, locked], area
