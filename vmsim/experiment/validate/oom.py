@@ -19,12 +19,12 @@ from vmsim.spec.model import Reading
 from vmsim.struct import reclaim as rc
 from vmsim.struct import tasks as t
 from vmsim.struct.kernel import SC_TOTALRAM
-from vmsim.units import KIB
+from vmsim.units import KIB, NS_PER_S
 
 OWN_PAGES: Final = {"4": 429, "6": 430}  # pages of the program's own mappings, of which `own_memory` has as many, by kernel
 _SYNC_FAULTS: Final = 66
 _OWN_FAULTS: Final = 57  # of the program before it fills memory, modulo 66; fitted to the rss that reports show
-_TURN_S: Final = 1000  # simulated seconds from one program's start to the next's
+_TURN_S: Final = 30  # simulated seconds from one program's start to the next's
 _DONE = re.compile(r"name=(\S+) pages=(\d+) adj=(-?\d+) pid=(\d+) oom_score=(\d+)")
 _KILL = re.compile(r"Kill process (\d+) \((\w+)\) score (\d+)")
 _KILL_6 = re.compile(r"Killed process (\d+) \((\w+)\) total-vm:(\d+)kB, anon-rss:(\d+)kB.*pgtables:(\d+)kB oom_score_adj:(-?\d+)")
@@ -127,9 +127,10 @@ def _run(case: Case, hogs: list[Hog], costs: Mapping[str, Any]) -> tuple[Built, 
     scores: dict[str, int] = {}
     for number, (hog, task) in enumerate(zip(hogs, built.tasks, strict=True)):
         built.kernel.task[task.tid, t.T_OOM_ADJ] = hog.adj
-        when = ((number + 1) * _TURN_S - 1) * 1_000_000_000
+        when = ((number + 1) * _TURN_S - 1) * NS_PER_S
         built.machine.at(when, partial(_note, scores, built, hog, task.tid))
-    built.machine.run()
+    # Where nobody is left to be killed the kernel panics, and vmsim waits for ever.
+    built.machine.run(until_ns=len(hogs) * _TURN_S * NS_PER_S)
     return built, scores
 
 
