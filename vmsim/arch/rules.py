@@ -84,6 +84,11 @@ RULES = (
     Rule("anon_refaults", "6.1", None, "anonymous pages leave shadows, so that their refaults are detected", "170b04b7ae49, aae466b0052e (5.9)"),
     Rule("anon_second_chance", "6.1", None, "an inactive anonymous page that was used once stays inactive, as file pages do; before it is activated", "b518154e59aa (5.9): page_check_references"),
     Rule("map_stack_nohugepage", "6.18", None, "MAP_STACK puts VM_NOHUGEPAGE into the mapping; before it does nothing", "c4608d1bf7c6 (6.7); seen on 6.18"),
+    Rule("oom_root_bonus", "4.3", "6.1", "a task with CAP_SYS_ADMIN scores 3 % less for the OOM killer", "oom_kill.c of v4.4: oom_badness; d46078b28889 (4.17)"),
+    Rule("oom_child_first", "4.3", "6.1", "a child with memory of its own is killed in place of the chosen task", "oom_kill.c of v4.4: oom_kill_process; bbbe48029720 (5.2)"),
+    Rule("oom_badness_exact", "6.1", None, "badness counts all page tables and may fall below 0, the last of equals dies, and oom_score is (1000 + score) * 2 / 3", "af5b0f6a09e4 (4.15), 9066e5cfb73c (5.9)"),
+    Rule("oom_report_6_1", "6.1", None, "the OOM report has the node's counters, the oom-kill line and one line of the kill", "70cb6d267790 (5.4), ef8444ea01d7 (5.0); a recorded report of 6.1.177"),
+    Rule("oom_report_6_18", "6.18", None, "the OOM report's task table divides rss by kind", "oom_kill.c since 6.8: dump_task"),
 )  # fmt: skip
 
 

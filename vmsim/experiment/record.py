@@ -18,6 +18,7 @@ FORMAT = "vmsim-results"
 SCHEMA_VERSION = 1
 OK = "ok"
 DAEMON = "daemon"  # exit of a thread of the kernel, which never ends
+THE_KERNEL = "kernel"  # whose the kernel's log is, among the texts of tasks
 FAILED = "failed"
 
 
@@ -82,7 +83,10 @@ class SeriesRecord:
 
 @dataclass(frozen=True)
 class ProcRecord:
-    """One text of /proc that a `show` step kept: whose, at which simulated time, the file's name, its text."""
+    """One text of /proc that a `show` step kept: whose, at which simulated time, the file's name, its text.
+
+    The whole log of the kernel, at the end of the run, is `dmesg` of THE_KERNEL; it is there if it has any lines.
+    """
 
     task: str
     t_ns: int
@@ -116,6 +120,11 @@ class RunResult:
     latency: tuple[LatencyRecord, ...] = ()
     series: tuple[SeriesRecord, ...] = ()
     proc: tuple[ProcRecord, ...] = ()
+
+    @property
+    def dmesg(self) -> str:
+        """The kernel's log at the end of the run; empty if it has no lines."""
+        return next((kept.text for kept in self.proc if kept.task == THE_KERNEL and kept.file == "dmesg"), "")
 
     @cached_property
     def result_hash(self) -> str:

@@ -12,6 +12,7 @@ from vmsim.experiment.record import (
     DAEMON,
     FAILED,
     OK,
+    THE_KERNEL,
     CpuRecord,
     LatencyRecord,
     PhaseRecord,
@@ -21,10 +22,11 @@ from vmsim.experiment.record import (
     TaskRecord,
 )
 from vmsim.machine.build import Built, build
-from vmsim.machine.ending import Ending
+from vmsim.machine.ending import PANIC, Ending
 from vmsim.machine.phases import TASK_COUNTERS
 from vmsim.machine.task import Task
 from vmsim.spec.experiment import OutputsSpec, ResolvedRun
+from vmsim.spec.show import DMESG
 from vmsim.struct import tasks as t
 from vmsim.struct.errno import ERRNO_NAMES, SIGBUS, SIGKILL, SIGSEGV
 from vmsim.struct.files import PAT_HASH, PAT_HASH_ON
@@ -71,7 +73,7 @@ def run_one(
         vmstat=dict(zip(VMSTAT_NAMES, built.kernel.vmstat.tolist(), strict=True)),
         latency=_latencies(built) if outputs.histogram else (),
         series=_series(built),
-        proc=tuple(ProcRecord(shown.task, shown.t_ns, shown.file, shown.text) for shown in built.shown),
+        proc=_proc_records(built, ending),
     )
     built.kernel.release()
     return result
@@ -93,8 +95,12 @@ def _exit(row: NDArray[np.int64], ending: Ending) -> str:
         errno = int(row[t.T_STOP_ERRNO])
         return f"{SYSCALL_NAMES[int(row[t.T_STOP_NR])]}: {ERRNO_NAMES.get(errno, 'success')}"
     if how == t.EXIT_SIGNAL:
+        if row[t.T_KILLED] == t.KILLED_BY_OOM:
+            return "killed by the OOM killer"
         signal = int(row[t.T_SIG])
         return f"killed by {_SIGNALS.get(signal, f'signal {signal}')}"
+    if how == 0 and ending.reason == PANIC:
+        return "kernel panic"
     if how == 0:
         return "stuck" if ending.stuck else "still running"
     return OK
@@ -121,6 +127,14 @@ def _phase_records(built: Built) -> tuple[PhaseRecord, ...]:
         for p in built.machine.phase_results()
         if p.task not in daemons
     )
+
+
+def _proc_records(built: Built, ending: Ending) -> tuple[ProcRecord, ...]:
+    """What `show` steps kept, and the kernel's log at the end, if it says anything."""
+    kept = [ProcRecord(shown.task, shown.t_ns, shown.file, shown.text) for shown in built.shown]
+    if built.dmesg.lines:
+        kept.append(ProcRecord(THE_KERNEL, ending.now_ns, DMESG, built.dmesg.text()))
+    return tuple(kept)
 
 
 def _latencies(built: Built) -> tuple[LatencyRecord, ...]:

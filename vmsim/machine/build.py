@@ -13,6 +13,7 @@ from vmsim.errors import VmsimError
 from vmsim.hw.device import make_device_model
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.boot import boot, machine_zones
+from vmsim.machine.dmesg import Dmesg
 from vmsim.machine.image import HEAP, IMAGE_FILES, code_page, dynamic_image
 from vmsim.machine.kthreads import add_swap, daemon_count, make_daemons, swap_slots
 from vmsim.machine.machine import Machine, Options
@@ -65,6 +66,7 @@ class Built:
     registers: tuple[Mapping[str, int], ...]  # of each task: numbers by name
     proc: ProcFs
     shown: list[Shown]  # by the programs' `show` steps so far
+    dmesg: Dmesg
 
 
 def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
@@ -206,6 +208,7 @@ def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec) ->
     machine = scenario.machine
     row = kernel.task[tid]
     row[t.T_TGID] = tid
+    row[t.T_OOM_ADJ] = spec.oom_score_adj
     row[t.T_CAPS] = sum(_CAPABILITIES.get(name, 0) for name in spec.capabilities)
     row[t.T_SEGV_PC] = row[t.T_BUS_PC] = row[t.T_SAVED_PC] = row[t.T_ACC_LEFT] = -1
     limits = {**default_rlimits(scenario.kernel.line, machine.page_size), **spec.rlimits}
@@ -282,16 +285,17 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
         for name, spec in machine.devices.items()
     ]
     texts: list[Shown] = []
-    proc = ProcFs(kernel, ids)
+    dmesg = Dmesg(kernel, [zone.name for zone in zones], machine.arch == "x86_64")
+    proc = ProcFs(kernel, ids, dmesg.text)
 
     def show(number: int, task: Task) -> None:
         texts.extend(Shown(task.name, task.since_ns, name, proc.read(name, task.tid, task.name)) for name in assembly.shows[number])
 
     options = Options(
         phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series,
-        show=show, traces=tuple(assembly.traces), daemons=daemons,
+        show=show, traces=tuple(assembly.traces), daemons=daemons, dmesg=dmesg,
     )  # fmt: skip
     registers = tuple(assembler.registers for _, assembler in programs)
     whole = Machine(kernel, devices, tasks, ENTRIES, options)
     whole.waits.enough_memory = int(kernel.zone[:, pg.Z_MIN].sum()) // 2
-    return Built(whole, kernel, assembly, tuple(tasks), ids, registers, proc, texts)
+    return Built(whole, kernel, assembly, tuple(tasks), ids, registers, proc, texts, dmesg)

@@ -9,7 +9,7 @@ from vmsim.errors import ImpossibleState
 from vmsim.machine.clock import Alarm
 from vmsim.machine.slices import GOES_ON
 from vmsim.machine.task import DEAD, NICE_0_WEIGHT, QUEUED, RUNNING, Task
-from vmsim.struct.kernel import SC_NR_KILLED, SC_WAKE
+from vmsim.struct.kernel import SC_NR_KILLED, SC_OOM, SC_WAKE
 from vmsim.struct.ledger import L_IDLE, L_IO, L_RUNQ
 from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_EXIT, SLICE_FORK, SLICE_PHASE, SLICE_POST, SLICE_REFILL, T_NIVCSW
 from vmsim.units import NS_PER_MS
@@ -129,6 +129,8 @@ class Cpu:
             task.vruntime += (end - accounted) * NICE_0_WEIGHT // task.weight
             if reason == SLICE_PHASE:
                 machine.mark_phase(task)
+            elif reason == SLICE_BLOCKED and calls[SC_OOM]:
+                machine.out_of_memory(end)
             bios = machine.new_bios.take((device, bio, write, first, pages)) if requests > 1 else None
             if end > now:
                 still = 0

@@ -14,7 +14,9 @@ from vmsim.struct.pages import P_FLAGS, P_INDEX, P_MAPPING, PG_LOCKED, PG_WRITEB
 from vmsim.struct.tasks import (
     EXIT_SIGNAL,
     EXIT_SYSCALL,
+    KILLED_BY_OOM,
     T_EXIT,
+    T_KILLED,
     T_SIG,
     T_STOP_ERRNO,
     T_STOP_NR,
@@ -31,13 +33,14 @@ from vmsim.struct.tasks import (
 from vmsim.units import format_duration
 
 FINISHED: Final = "finished"  # every task has ended
+PANIC: Final = "panic"  # the OOM killer found nobody to kill
 UNTIL: Final = "until"  # the time that was asked for has come
 STUCK: Final = "stuck"  # all tasks wait for what can't happen
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why (FINISHED, UNTIL, STUCK) and when a run ended; if stuck, a line about each task, and device that matters."""
+    """Why (FINISHED, UNTIL, STUCK, PANIC) and when a run ended; if stuck, a line about each task, and device that matters."""
 
     reason: str
     now_ns: int
@@ -51,6 +54,8 @@ class Ending:
     def report(self) -> str:
         """The ending as text, one line if all went well."""
         when = format_duration(self.now_ns)
+        if self.reason == PANIC:
+            return f"kernel panic at {when}: out of memory and no killable processes"
         if not self.stuck:
             return f"{self.reason} at {when}"
         return "\n".join(
@@ -102,6 +107,8 @@ def _ended(kernel: KernelTables, task: Task) -> str:
     if row[T_EXIT] == EXIT_SYSCALL:
         errno = abs(int(row[T_STOP_ERRNO]))
         return f"was stopped {when} by {ERRNO_NAMES.get(errno, errno)} from system call {row[T_STOP_NR]}"
+    if row[T_EXIT] == EXIT_SIGNAL and row[T_KILLED] == KILLED_BY_OOM:
+        return f"was killed {when} by the OOM killer"
     if row[T_EXIT] == EXIT_SIGNAL:
         return f"was killed {when} by signal {row[T_SIG]}"
     return f"has ended {when}"

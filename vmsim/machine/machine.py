@@ -13,16 +13,18 @@ from vmsim.errors import ImpossibleState
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.clock import FAR, Clock
 from vmsim.machine.cpu import Cpu
+from vmsim.machine.dmesg import Dmesg
 from vmsim.machine.elevator import Request
-from vmsim.machine.ending import FINISHED, STUCK, UNTIL, Ending, describe_waiting
+from vmsim.machine.ending import FINISHED, PANIC, STUCK, UNTIL, Ending, describe_waiting
 from vmsim.machine.phases import Phase, PhaseRecorder
 from vmsim.machine.scheduler import Scheduler
 from vmsim.machine.series import Series
 from vmsim.machine.tables import Entries, KernelTables, NewBio, NewBios
 from vmsim.machine.task import BLOCKED, DEAD, NEW, QUEUED, Task
 from vmsim.machine.waits import Waits
-from vmsim.struct.kernel import SC_PHASE_MARK, SC_WAKE
+from vmsim.struct.kernel import SC_OOM, SC_PHASE_MARK, SC_WAKE
 from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
+from vmsim.struct.reclaim import N_OOM_PANIC
 from vmsim.struct.streams import ST_LENGTH, ST_POS, ST_STATE, STREAM_AGAIN, STREAM_BUFFER, STREAM_ENDED, STREAM_OPEN
 from vmsim.struct.tasks import T_KILLED, T_START_NS, T_STATE, TASK_RUNNABLE
 from vmsim.units import NS_PER_MS, NS_PER_US
@@ -51,6 +53,7 @@ class Options:
     series: Series | None = None
     show: Callable[[int, Task], None] | None = None  # keeps the texts of a program's `show` step, by its number
     traces: tuple[TraceSource, ...] = ()
+    dmesg: Dmesg | None = None
 
 
 DEFAULTS: Final = Options()
@@ -81,6 +84,8 @@ class Machine:
         self.waits = Waits(kernel, self.clock, self.scheduler.wake, self.tasks)
         self.phases = PhaseRecorder(kernel, options.phase_names)
         self.series = options.series
+        self.dmesg = options.dmesg
+        self.panicked = False
         self._traces = options.traces
         self._child_names = options.child_names
         self._event_names = options.event_names
@@ -118,7 +123,7 @@ class Machine:
         there. `progress` is called with the simulated time, every 100 ms of it. The ledger is checked at the end.
         """
         clock = self.clock
-        self.stop_ns = FAR
+        self.stop_ns = clock.now if self.panicked else FAR
         self._stopped = stopped = Event(clock)
         if until_ns is not None:
             self.stop_ns = until_ns
@@ -205,6 +210,8 @@ class Machine:
     def task_ended(self, task: Task) -> None:
         """A task has ended at `task.end_ns`."""
         self.phases.task_ended(task, task.end_ns)
+        if self.dmesg is not None:
+            self.dmesg.task_ended(task)
         self.waits.task_ended(task.tid, task.end_ns)
         self._alive -= not task.daemon
         if not self._alive:
@@ -232,6 +239,15 @@ class Machine:
         daemon.state = QUEUED
         self.scheduler.wake(daemon)
 
+    def out_of_memory(self, now_ns: int) -> None:
+        """The OOM killer has acted in the slice that ends at `now_ns`: report it while its victim lives; stop if it found none."""
+        self.kernel.sc[SC_OOM] = 0
+        if self.dmesg is not None:
+            self.dmesg.out_of_memory(now_ns, self.tasks)
+        if self.kernel.node[N_OOM_PANIC]:
+            self.panicked = True
+            self.stop_ns = self.clock.now
+
     def wake_killed(self, now_ns: int) -> None:
         """Tasks were killed: those that sleep wake up to die."""
         for task in list(self.tasks.values()):
@@ -251,7 +267,7 @@ class Machine:
         if not self._alive:
             self._stopped.succeed(FINISHED)
         elif self.clock.now >= self.stop_ns:
-            self._stopped.succeed(UNTIL)
+            self._stopped.succeed(PANIC if self.panicked else UNTIL)
         elif self.clock.quiet:
             self._stopped.succeed(STUCK)
 

@@ -42,6 +42,7 @@ class KernelTables(Protocol):
     vmstat: NDArray[np.int64]
     cpu_led: NDArray[np.int64]
     task_led: NDArray[np.int64]
+    node: NDArray[np.int64]
     event: NDArray[np.int64]
     stream: NDArray[np.int64]
     stream_buffer: NDArray[np.int64]

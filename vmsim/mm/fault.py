@@ -1,14 +1,26 @@
 """The page-fault front end: finding the VMA, checking rights, growing the stack, signals.   Follows arch/x86/mm/fault.c of v4.4 (B.1)."""
 
+from vmsim.hw.walk import leaf_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_SUBMITTED, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.stack import expand_stack
 from vmsim.mm.vma import find_vma_charged
 from vmsim.struct.costs import C_TRAP
-from vmsim.struct.errno import BUS_ADRERR, EWAIT, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV
+from vmsim.struct.errno import (
+    BUS_ADRERR,
+    EWAIT,
+    SEGV_ACCERR,
+    SEGV_MAPERR,
+    SIGBUS,
+    SIGSEGV,
+    X86_PF_PROT,
+    X86_PF_USER,
+    X86_PF_WRITE,
+)
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_USER_FAULT
+from vmsim.struct.kernel import G_PAGE_SHIFT, G_TASK_PAGES, SC_FAULT_VPN, SC_FAULT_WRITE, SC_USER_FAULT
 from vmsim.struct.ledger import L_IO, L_TRAP
+from vmsim.struct.pages import PTE_PRESENT, PTE_PROTNONE
 from vmsim.struct.rules import R_RETRY_IS_MAJOR
 from vmsim.struct.tasks import (
     FAULT_LOCKING,
@@ -21,6 +33,7 @@ from vmsim.struct.tasks import (
     T_MM,
     T_SI_ADDR,
     T_SI_CODE,
+    T_SI_ERROR,
     T_SUBMIT_NS,
 )
 from vmsim.struct.vmas import V_FLAGS, V_START, VM_ACCESS, VM_GROWSDOWN, VM_WRITE
@@ -36,6 +49,18 @@ def _signal(k, tid, vpn, signal, code):
     k.task[tid, T_FAULT_TRIED] = 0
     k.task[tid, T_FAULT_MAJOR] = 0
     return signal
+
+
+@compiled
+def note_error(k, tid):
+    """Remember what the CPU said of the fault that ends a task: its error code on x86."""
+    vpn = k.sc[SC_FAULT_VPN]
+    error = X86_PF_USER | (X86_PF_WRITE if k.sc[SC_FAULT_WRITE] != 0 else 0)
+    if 0 <= vpn < k.geo[G_TASK_PAGES]:
+        slot = leaf_slot(k, k.task[tid, T_MM], vpn)
+        if slot != 0 and k.pt[slot] & (PTE_PRESENT | PTE_PROTNONE) == PTE_PRESENT:
+            error |= X86_PF_PROT
+    k.task[tid, T_SI_ERROR] = error
 
 
 @compiled

@@ -31,6 +31,7 @@ from vmsim.struct.pages import (
     PTE_WRITE,
     PTE_YOUNG,
 )
+from vmsim.struct.reclaim import FOR_READ, N_ALLOC_FOR
 from vmsim.struct.tasks import (
     FAULT_LOCKING,
     FAULT_REREAD,
@@ -141,6 +142,7 @@ def file_page(k, tid, v, vpn):
             pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
             if pfn <= 0:
                 reclaim_for_page(k)
+                k.node[N_ALLOC_FOR] = FOR_READ
                 return -EVENT_OOM
         if k.sc[SC_SLOW_SUBMIT] != 0 and k.sc[SC_USER_FAULT] != 0 and k.sc[SC_NR_NEW_BIOS] > 0:
             k.task[tid, T_SUBMIT_NS] = k.led[L_IO] - submitting

@@ -24,6 +24,7 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_COPY, L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_UPTODATE
+from vmsim.struct.reclaim import FOR_READ, N_ALLOC_FOR
 from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 
 FILE_POSITION = -(1 << 62)  # instead of an offset: read or write at the file's position, and move it
@@ -71,6 +72,7 @@ def read_single(k, tid, file, index):
     pfn = k.pcache[k.file[file, FI_CACHE] + index]
     if pfn <= 0:
         reclaim_for_page(k)
+        k.node[N_ALLOC_FOR] = FOR_READ
         return PAGE_WAITS
     k.task[tid, T_STAGE] = RW_READING
     wait_for_page(k, tid, pfn)

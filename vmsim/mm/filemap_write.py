@@ -28,6 +28,7 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_SYSCALL, L_ZERO
 from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_REFERENCED, PG_UPTODATE
+from vmsim.struct.reclaim import FOR_WRITE, N_ALLOC_FOR
 from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_THROTTLED
 
 
@@ -36,6 +37,7 @@ def _new_page(k, tid, file, index):
     """A page for a write that isn't cached: it starts referenced (FGP_ACCESSED)."""
     pfn = alloc_page(k)
     if pfn == 0:
+        k.node[N_ALLOC_FOR] = FOR_WRITE
         return PAGE_WAITS
     k.frame[pfn, P_FLAGS] |= PG_REFERENCED
     add_to_page_cache_lru(k, file, index, pfn)

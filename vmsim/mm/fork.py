@@ -25,6 +25,7 @@ from vmsim.struct.tasks import (
     T_BUS_PC,
     T_CAPS,
     T_MM,
+    T_OOM_ADJ,
     T_PARENT,
     T_SAVED_PC,
     T_SEGV_PC,
@@ -192,6 +193,7 @@ def _dup_task_struct(k, tid, child):
     task[child, T_TGID] = child
     task[child, T_PARENT] = task[tid, T_TGID]
     task[child, T_CAPS] = task[tid, T_CAPS]
+    task[child, T_OOM_ADJ] = task[tid, T_OOM_ADJ]
     task[child, T_SEGV_PC] = task[tid, T_SEGV_PC]
     task[child, T_BUS_PC] = task[tid, T_BUS_PC]
     task[child, T_SAVED_PC] = -1

@@ -35,6 +35,7 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
     PTE_ZERO,
 )
+from vmsim.struct.reclaim import FOR_ANON, FOR_COPY, N_ALLOC_FOR
 from vmsim.struct.tasks import FAULT_LOCKING, T_FAULT_TRIED, T_MEM_RETRY
 from vmsim.struct.vmas import (
     MM_ANONPAGES,
@@ -76,6 +77,7 @@ def do_anonymous_page(k, tid, mm, v, vpn, slot, write):
         return 0
     pfn = alloc_page(k)
     if pfn == 0:
+        k.node[N_ALLOC_FOR] = FOR_ANON
         return EVENT_OOM
     anon_vma_prepare(k, v)
     k.led[L_ZERO] += k.cost[C_ZERO_PAGE]
@@ -116,6 +118,7 @@ def do_cow_fault(k, tid, mm, v, vpn, slot):
         return -found
     pfn = alloc_page(k)
     if pfn == 0:
+        k.node[N_ALLOC_FOR] = FOR_COPY
         return EVENT_OOM
     k.led[L_COPY] += k.cost[C_COPY_PAGE]
     k.frame[pfn, P_FLAGS] |= k.frame[found >> 1, P_FLAGS] & PG_CONTENT
@@ -152,6 +155,7 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
             return 0
     new = alloc_page(k)
     if new == 0:
+        k.node[N_ALLOC_FOR] = FOR_ANON if entry & PTE_ZERO != 0 else FOR_COPY
         return EVENT_OOM
     anon_vma_prepare(k, v)
     if entry & PTE_ZERO != 0:

@@ -7,6 +7,7 @@ from vmsim.mm.pte import NODE_COUNT, NODE_PFN, next_table, next_table_of
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT, SC_PT_FREE, SC_PT_NEXT
 from vmsim.struct.pages import P_FLAGS, PG_TABLE
+from vmsim.struct.reclaim import FOR_TABLE, N_ALLOC_FOR
 from vmsim.struct.vmas import MM_NR_PMDS, MM_NR_PTES, MM_PGD
 from vmsim.struct.vmstat import NR_PAGETABLE
 
@@ -16,6 +17,7 @@ def _table_alloc(k, level):
     """A zeroed table of `level`, backed by a frame; 0 when no frame is free."""
     pfn = alloc_page(k)
     if pfn == 0:
+        k.node[N_ALLOC_FOR] = FOR_TABLE
         return 0
     k.frame[pfn, P_FLAGS] |= PG_TABLE
     k.vmstat[NR_PAGETABLE] += 1

@@ -12,6 +12,7 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_TASK
 from vmsim.struct.ledger import L_FAULT, L_ZERO
 from vmsim.struct.pages import P_FLAGS, PG_DIRTY, PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK
+from vmsim.struct.reclaim import FOR_COPY, N_ALLOC_FOR
 from vmsim.struct.tasks import T_FAULT_MAJOR, T_WAIT, T_WAIT_ARG, WAIT_PAGE, WAIT_WRITEBACK
 from vmsim.struct.vmstat import NR_SHMEM, PGMAJFAULT
 
@@ -28,6 +29,7 @@ def _shmem_swapin(k, file, pgoff, swp):
         pfn = swapin_readahead(k, swp)
         if pfn == 0:
             reclaim_for_page(k)
+            k.node[N_ALLOC_FOR] = FOR_COPY
             return 0
         k.vmstat[PGMAJFAULT] += 1
         k.task[tid, T_FAULT_MAJOR] = 1
@@ -61,6 +63,7 @@ def shmem_getpage(k, file, pgoff):
         return _shmem_swapin(k, file, pgoff, pfn - PCACHE_SWAP)
     pfn = alloc_page(k)
     if pfn == 0:
+        k.node[N_ALLOC_FOR] = FOR_COPY
         return 0
     k.led[L_ZERO] += k.cost[C_ZERO_PAGE]
     k.frame[pfn, P_FLAGS] |= PG_UPTODATE | PG_SWAPBACKED | PG_DIRTY

@@ -3,7 +3,7 @@
 from vmsim.mm.swapfile import get_swap_page, swap_references, swapcache_free, vm_swap_full
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, P_PRIVATE, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK
-from vmsim.struct.reclaim import N_SWAP_CACHE
+from vmsim.struct.reclaim import N_SWAP_ADDS, N_SWAP_CACHE, N_SWAP_DELETES
 from vmsim.struct.swaps import SWAP_HAS_CACHE
 from vmsim.struct.vmstat import NR_FILE_PAGES
 
@@ -17,6 +17,7 @@ def add_to_swap_cache(k, pfn, swp):
     k.frame[pfn, P_FLAGS] |= PG_SWAPCACHE
     k.vmstat[NR_FILE_PAGES] += 1
     k.node[N_SWAP_CACHE] += 1
+    k.node[N_SWAP_ADDS] += 1
 
 
 @compiled
@@ -39,6 +40,7 @@ def delete_from_swap_cache(k, pfn, shadow):
     k.swap_cache[swp] = shadow
     k.vmstat[NR_FILE_PAGES] -= 1
     k.node[N_SWAP_CACHE] -= 1
+    k.node[N_SWAP_DELETES] += 1
     swapcache_free(k, swp)
 
 

@@ -12,7 +12,7 @@ from vmsim.mm.workingset import anon_refault
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SYS_PAGE_CLUSTER
 from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_RECLAIM, PG_SWAPBACKED
-from vmsim.struct.reclaim import N_SWAP_HITS, N_SWAP_LAST_RA, N_SWAP_PREV_OFFSET
+from vmsim.struct.reclaim import N_SWAP_FOUND, N_SWAP_HITS, N_SWAP_LAST_RA, N_SWAP_LOOKUPS, N_SWAP_PREV_OFFSET
 from vmsim.struct.rules import R_ANON_REFAULTS
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE, SW_MAX
 from vmsim.struct.vmstat import PSWPIN
@@ -25,7 +25,9 @@ def lookup_swap_cache(k, swp):
     So does that of a page on its way out: PG_readahead and PG_reclaim are one bit (include/linux/page-flags.h).
     """
     pfn = k.swap_cache[swp]
+    k.node[N_SWAP_LOOKUPS] += 1
     if pfn > 0:
+        k.node[N_SWAP_FOUND] += 1
         if k.frame[pfn, P_FLAGS] & (PG_READAHEAD | PG_RECLAIM) != 0:
             k.frame[pfn, P_FLAGS] &= ~(PG_READAHEAD | PG_RECLAIM)
             k.node[N_SWAP_HITS] += 1

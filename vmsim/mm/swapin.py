@@ -26,6 +26,7 @@ from vmsim.struct.pages import (
     PTE_WRITE,
     PTE_YOUNG,
 )
+from vmsim.struct.reclaim import FOR_COPY, N_ALLOC_FOR
 from vmsim.struct.tasks import T_FAULT_MAJOR
 from vmsim.struct.vmas import MM_ANONPAGES, MM_SWAPENTS, V_ANON, V_FLAGS, V_PGOFF, V_START, VM_LOCKED, VM_WRITE
 from vmsim.struct.vmstat import PGMAJFAULT
@@ -40,6 +41,7 @@ def _swap_page(k, tid, swp):
         pfn = swapin_readahead(k, swp)
         if pfn == 0:
             reclaim_for_page(k)
+            k.node[N_ALLOC_FOR] = FOR_COPY
             return -EVENT_OOM
         k.vmstat[PGMAJFAULT] += 1
         k.task[tid, T_FAULT_MAJOR] = 1

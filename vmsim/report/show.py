@@ -53,6 +53,7 @@ def run_text(run: RunResult) -> str:
         *_tasks(run),
         "",
         *_kept(run),
+        *_dmesg(run),
         "/proc/vmstat",
         *(f"{name} {value}" for name, value in run.vmstat.items() if value),
     ]
@@ -77,6 +78,13 @@ def _kept(run: RunResult) -> list[str]:
         return []
     rows = [(shown.file, shown.task, f"{shown.t_ns / NS_PER_MS:,.6f}", str(shown.text.count("\n"))) for shown in run.proc]
     return [*laid_out(("/proc kept (show --proc FILE)", "task", "at, ms", "lines"), rows, left=2), ""]
+
+
+def _dmesg(run: RunResult) -> list[str]:
+    """What the kernel's log says of tasks that died; `proc_text` prints all of it."""
+    lines = run.dmesg.splitlines()
+    told = [line for line in lines if any(word in line for word in ("ill process", "illed process", "segfault", "panic"))]
+    return [f"dmesg ({len(lines)} lines: show --proc dmesg)", *told, ""] if lines else []
 
 
 def proc_text(run: RunResult, file: str) -> str:

@@ -9,9 +9,10 @@ from pydantic import Field
 from vmsim.spec.syscalls import StepParent
 from vmsim.spec.values import Choice
 
-PROCESS_FILES: Final = ("maps", "smaps", "status", "limits", "pagemap")
+PROCESS_FILES: Final = ("maps", "smaps", "status", "limits", "pagemap", "oom_score", "oom_score_adj")
 SYSTEM_FILES: Final = ("meminfo", "vmstat", "zoneinfo", "swaps")
-PROC_FILES: Final = (*PROCESS_FILES, *SYSTEM_FILES)
+DMESG: Final = "dmesg"  # no file of /proc, but shown like one
+PROC_FILES: Final = (*PROCESS_FILES, *SYSTEM_FILES, DMESG)
 
 
 class ShowStep(StepParent):
@@ -20,5 +21,6 @@ class ShowStep(StepParent):
     step = "show"
     shorthand = "files"
     files: tuple[Annotated[str, Choice("file of /proc", PROC_FILES)], ...] = Field(
-        min_length=1, description="of the task: maps, smaps, status, limits, pagemap; of the machine: meminfo, vmstat, zoneinfo, swaps"
+        min_length=1, description="of the task: maps, smaps, status, limits, pagemap, oom_score, oom_score_adj; "
+        "of the machine: meminfo, vmstat, zoneinfo, swaps, and dmesg, the kernel's log"
     )

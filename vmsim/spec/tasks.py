@@ -108,6 +108,9 @@ class TaskSpec(SpecModel):
     )
     start: Nanoseconds = Field(default=0, description="simulated time at which it starts")
     nice: Annotated[int, number_of(-20, 19)] = Field(default=0, description="nice value")
+    oom_score_adj: Annotated[int, number_of(-1000, 1000)] = Field(
+        default=0, description="/proc/PID/oom_score_adj: thousandths of memory that the OOM killer adds to its use; -1000: never killed"
+    )
     image: Annotated[str, Choice("image", ("dynamic", "none"))] = Field(
         default="dynamic",
         description="dynamic: the 17 VMAs of a small dynamically linked program; none: an empty address space",

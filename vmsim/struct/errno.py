@@ -32,6 +32,11 @@ SEGV_MAPERR = 1
 SEGV_ACCERR = 2
 BUS_ADRERR = 2
 
+X86_PF_PROT = 1  # the page was there (arch/x86/mm/fault.c: the error code of a fault)
+X86_PF_WRITE = 2
+X86_PF_USER = 4
+X86_PF_INSTR = 16
+
 ERRNO_NAMES = {
     value: name
     for name, value in sorted(globals().items())

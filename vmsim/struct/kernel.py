@@ -74,6 +74,7 @@ SC_WAKE = 43  # daemons to wake at the end of the slice, a bit each
 SC_BIO_PAGE_NEXT = 44  # next slot of `bio_page`, a ring
 SC_NOWAIT = 48  # allocations take from the reserves now rather than wait: the call in progress can't be begun again
 SC_NR_KILLED = 47  # tasks that have been killed but have not noticed yet
+SC_OOM = 53  # the OOM killer has acted in this slice, and the machine has not reported it yet
 SC_BIO_LAST = 45  # row + 1 of the slice's last request made page by page, 0: none
 SC_MM_ROWS = 50  # rows of `mm`
 SC_FILE_ROWS = 51  # rows of `file`
@@ -127,6 +128,9 @@ SYS_DIRTY_BACKGROUND_BYTES = 19
 SYS_DIRTY_EXPIRE_CENTISECS = 20
 SYS_DIRTY_WRITEBACK_CENTISECS = 21
 SYS_DROP_CACHES = 22
+SYS_PANIC_ON_OOM = 23
+SYS_OOM_KILL_ALLOCATING_TASK = 24
+SYS_OOM_DUMP_TASKS = 25
 NR_SYSCTL = 32
 
 # Columns of `image`: row 0 describes the program that exec starts, one row for each of its VMAs follows.

@@ -47,6 +47,13 @@ N_SWAP_FREE = 8
 N_SWAP_AREAS = 9
 N_SWAP_CACHE = 10  # pages in the swap cache
 N_SWAP_NEXT_AREA = 11  # where areas of equal priority take turns
+N_SWAP_ADDS = 17  # pages that entered the swap cache, and that left it (swap_cache_info)
+N_SWAP_DELETES = 18
+N_SWAP_LOOKUPS = 19  # faults that looked for their page there, and those that found it
+N_SWAP_FOUND = 20
+N_ALLOC_FOR = 21  # FOR_*: what the allocation was for that failed last
+N_OOM_CHOSEN = 22  # task with the highest badness; a child of it may have died in its place, the victim
+N_OOM_PANIC = 23  # PANIC_*, 0: none
 N_OOM_VICTIM = 12  # task that the OOM killer chose and that has not exited yet
 N_OOM_KILLS = 13
 N_OOM_POINTS = 15  # of the last victim, pages
@@ -62,6 +69,15 @@ KSWAPD_NAPPING = 2
 KSWAPD_PASS = 4
 KSWAPD_ZONES = 5
 KSWAPD_SHRINK = 6
+
+PANIC_NOBODY = 1  # nobody could be killed
+PANIC_SET = 2  # vm.panic_on_oom is set
+
+FOR_ANON = 0  # a zeroed page of user memory
+FOR_COPY = 1  # a page of user memory that is filled otherwise: a copy, or from swap; a page of a memory file
+FOR_READ = 2  # of the page cache
+FOR_WRITE = 3
+FOR_TABLE = 4  # a page table
 
 # Daemons, the argument of OP_DAEMON; bit `1 << kind` of SC_WAKE wakes one.
 DAEMON_KSWAPD = 0

@@ -53,6 +53,11 @@ RULE_NAMES = (
     "anon_refaults",
     "anon_second_chance",
     "map_stack_nohugepage",
+    "oom_root_bonus",
+    "oom_child_first",
+    "oom_badness_exact",
+    "oom_report_6_1",
+    "oom_report_6_18",
 )
 
 
@@ -112,3 +117,8 @@ R_NEW_ANON_INACTIVE = _index("new_anon_inactive")
 R_ANON_REFAULTS = _index("anon_refaults")
 R_ANON_SECOND_CHANCE = _index("anon_second_chance")
 R_MAP_STACK_NOHUGEPAGE = _index("map_stack_nohugepage")
+R_OOM_ROOT_BONUS = _index("oom_root_bonus")
+R_OOM_CHILD_FIRST = _index("oom_child_first")
+R_OOM_BADNESS_EXACT = _index("oom_badness_exact")
+R_OOM_REPORT_6_1 = _index("oom_report_6_1")
+R_OOM_REPORT_6_18 = _index("oom_report_6_18")

@@ -55,7 +55,7 @@ T_VMACACHE = 57  # the VMAs found last, four slots by page number (4.4: task_str
 T_VMACACHE_SEQ = 61  # the address space that they were found in, and its MM_VMACACHE_SEQ then
 T_SUBMIT_NS = 62  # CPU time of a submission that a fault in progress still has to spend
 T_RECLAIMING = 64  # the task is in direct reclaim, to be gone on with before it allocates
-T_KILLED = 65  # SIGKILL is pending
+T_KILLED = 65  # SIGKILL is pending; KILLED_BY_OOM: from the OOM killer
 T_MEMDIE = 66  # chosen by the OOM killer: it may use the reserves (TIF_MEMDIE)
 T_MEM_RETRY = 67  # the fault in progress waited for memory, so that it isn't counted twice
 T_PAT_FIRST = 68  # first row of `pattern` that its program's code names, and how many there are
@@ -66,6 +66,7 @@ T_CMAJ_FLT = 72
 T_CNVCSW = 73
 T_CNIVCSW = 74
 T_NR_CHILDREN = 75  # that it has not waited for
+T_SI_ERROR = 76  # of the fault that T_SI_CODE is about: X86_PF_* bits
 T_NR_DIRTIED = 80  # pages that it dirtied since it last paused or looked at the limits
 T_NR_DIRTIED_PAUSE = 81  # after how many it does so again
 T_DIRTY_PAUSED_WHEN = 82
@@ -94,6 +95,8 @@ WAIT_EVENT = 7  # a daemon: until its bit of SC_WAKE is set; argument: ns, or 0 
 WAIT_QUEUE = 8  # until a device's queue has room for a write; argument device
 WAIT_CHILD = 10  # until a child of the process has ended; argument: which child, or 0 for any << 32 | the process
 WAIT_POST = 11  # until an event has enough posts; argument: event << 32 | how many
+
+KILLED_BY_OOM = 2
 
 EXIT_DONE = 1
 EXIT_SYSCALL = 2  # a system call failed that the program expects to succeed

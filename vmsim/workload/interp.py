@@ -4,13 +4,13 @@ from vmsim.hw.burst import ACCESS_BUDGET, ACCESS_FAULT
 from vmsim.hw.mmu import access_burst
 from vmsim.mm.balance import balance_dirty_pages_ratelimited
 from vmsim.mm.exit import do_exit
-from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault
+from vmsim.mm.fault import FAULT_GOES_ON, FAULT_WAS_MAJOR, do_page_fault, note_error
 from vmsim.mm.fs_writeback import wb_workfn_step
 from vmsim.mm.kswapd import kswapd
 from vmsim.mm.resched import elapsed_ns
 from vmsim.mm.vma import find_vma
 from vmsim.struct.costs import C_SIGNAL_DELIVER, C_SIGRETURN
-from vmsim.struct.errno import EWAIT, SIGKILL, SIGSEGV
+from vmsim.struct.errno import EWAIT, SIGKILL, SIGSEGV, X86_PF_INSTR, X86_PF_USER
 from vmsim.struct.files import PAT_TYPE, PATTERN_UNIFORM
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import (
@@ -63,6 +63,7 @@ from vmsim.struct.tasks import (
     T_SEGV_PC,
     T_SEGV_REG,
     T_SI_ADDR,
+    T_SI_ERROR,
     T_STAGE,
     T_STAGE_ARG,
     T_THROTTLED,
@@ -113,6 +114,7 @@ def deliver_signal(k, tid, signal):
     """Start the program's handler, or end the task if it has none or is in one already."""
     target = k.task[tid, T_SEGV_PC if signal == SIGSEGV else T_BUS_PC]
     if target < 0 or k.task[tid, T_SAVED_PC] >= 0:
+        note_error(k, tid)
         do_exit(k, tid, EXIT_SIGNAL, signal)
         return SLICE_EXIT
     task = k.task[tid]
@@ -313,6 +315,7 @@ def _op_syscall(k, tid, pc):
     if nr == SYS_MPROTECT or nr == SYS_MUNMAP or nr == SYS_MREMAP or nr == SYS_MMAP:
         text = k.mm[task[T_MM], MM_TEXT] << k.geo[G_PAGE_SHIFT]
         if (nr != SYS_MPROTECT and nr != SYS_MUNMAP or a0 <= text < a0 + a1) and _text_gone(k, tid):
+            task[T_SI_ERROR] = X86_PF_USER | X86_PF_INSTR
             do_exit(k, tid, EXIT_SIGNAL, SIGSEGV)
             return SLICE_EXIT
     task[T_PC] = pc + 1

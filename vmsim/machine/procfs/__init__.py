@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vmsim.machine.procfs.names import file_names
 from vmsim.machine.procfs.process import Process
 from vmsim.machine.procfs.system import System
-from vmsim.spec.show import PROC_FILES, PROCESS_FILES
+from vmsim.spec.show import DMESG, PROC_FILES, PROCESS_FILES
 from vmsim.struct.kernel import Kernel
 
 
@@ -23,10 +23,11 @@ class Shown:
 
 
 class ProcFs:
-    """/proc of a simulated machine. `files` are ids of files by name, as `Built.file_ids` has them."""
+    """/proc of a simulated machine. `files` are ids of files by name, as `Built.file_ids` has them; `dmesg` gives the kernel's log."""
 
-    def __init__(self, kernel: Kernel, files: Mapping[str, int] | None = None) -> None:
+    def __init__(self, kernel: Kernel, files: Mapping[str, int] | None = None, dmesg: Callable[[], str] | None = None) -> None:
         self.kernel = kernel
+        self.dmesg = dmesg
         self.paths = file_names(files or {})
 
     def process(self, tid: int, name: str = "task") -> Process:
@@ -38,8 +39,10 @@ class ProcFs:
         return System(self.kernel)
 
     def read(self, file: str, tid: int = 1, name: str = "task") -> str:
-        """One file by its name: of a task (maps, smaps, status, limits, pagemap), or of the machine. Raises KeyError for another."""
+        """One file by its name: of a task (maps, smaps, status, ...), of the machine, or dmesg. Raises KeyError for another."""
         if file not in PROC_FILES:
             raise KeyError(file)
+        if file == DMESG:
+            return self.dmesg() if self.dmesg else ""
         text: str = getattr(self.process(tid, name) if file in PROCESS_FILES else self.system(), file)()
         return text

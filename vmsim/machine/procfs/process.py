@@ -8,13 +8,15 @@ from itertools import groupby
 from vmsim.machine.procfs.names import area_name, mapped_file
 from vmsim.machine.procfs.walk import pagemap_walk, smaps_walk
 from vmsim.mm import task_mmu as s
+from vmsim.mm.oom_kill import NEVER, badness_of
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
+from vmsim.struct import reclaim as rc
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.kernel import Kernel
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_ANON, PTE_PRESENT, PTE_SHIFT, PTE_SWAP, PTE_ZERO
-from vmsim.struct.rules import R_LOCKONFAULT_MNEMONIC, R_PROC_HUGETLB_LINES, R_PROC_LINES_6_1, R_PROC_LINES_6_18
+from vmsim.struct.rules import R_LOCKONFAULT_MNEMONIC, R_OOM_BADNESS_EXACT, R_PROC_HUGETLB_LINES, R_PROC_LINES_6_1, R_PROC_LINES_6_18
 
 _NAME_COLUMN = 73  # show_vma_header_prefix pads to 25 + 6 * sizeof(void *) - 1
 # VmFlags of smaps, by bit (show_smap_vma_flags); a bit without one shows as ??.
@@ -163,15 +165,15 @@ class Process:
             "STACK_VM", "EXEC_VM", "DATA_VM", "NR_PTES", "NR_PMDS", "TEXT",
         )}  # fmt: skip
         newer = bool(self.kernel.rule[R_PROC_LINES_6_1])
-        rss = mm["FILEPAGES"] + mm["ANONPAGES"] + mm["SHMEMPAGES"]
+        anon, file, shmem = self.rss()
+        rss = anon + file + shmem
         text = int(self.kernel.image[1, kn.IM_PAGES]) if mm["TEXT"] else 0
         lines = {
             "VmPeak": max(mm["HIWATER_VM"], mm["TOTAL_VM"]), "VmSize": mm["TOTAL_VM"], "VmLck": mm["LOCKED_VM"], "VmPin": 0,
             "VmHWM": max(mm["HIWATER_RSS"], rss), "VmRSS": rss,
         }  # fmt: skip
         if newer:
-            shmem = mm["SHMEMPAGES"] + self._memory_file_pages()
-            lines |= {"RssAnon": mm["ANONPAGES"], "RssFile": rss - mm["ANONPAGES"] - shmem, "RssShmem": shmem}
+            lines |= {"RssAnon": anon, "RssFile": file, "RssShmem": shmem}
         lines["VmData"] = mm["DATA_VM"] if newer else mm["TOTAL_VM"] - mm["SHARED_VM"] - mm["STACK_VM"]
         lines |= {"VmStk": mm["STACK_VM"], "VmExe": text, "VmLib": max(0, mm["EXEC_VM"] - text)}
         lines["VmPTE"] = mm["NR_PTES"] + (mm["NR_PMDS"] + 1 if newer and mm["NR_PTES"] else 0)
@@ -181,6 +183,25 @@ class Process:
         if self.kernel.rule[R_PROC_HUGETLB_LINES]:
             lines["HugetlbPages"] = 0
         return lines
+
+    def rss(self) -> tuple[int, int, int]:
+        """Resident pages: anonymous, of files, of memory files."""
+        anon, file, shmem = (int(self.mm[column]) for column in (v.MM_ANONPAGES, v.MM_FILEPAGES, v.MM_SHMEMPAGES))
+        memory = self._memory_file_pages()
+        return anon, file - memory, shmem + memory
+
+    def oom_score(self) -> str:
+        """/proc/PID/oom_score: the task's badness in thousandths of memory; since 5.9 on a scale from 0 to 2000 (proc_oom_score)."""
+        points = int(badness_of(self.kernel.k, self.tid))
+        if points == NEVER:
+            return "0\n"
+        total = int(self.kernel.sc[kn.SC_TOTALRAM] + self.kernel.node[rc.N_SWAP_TOTAL])
+        score = abs(points) * 1000 // total * (1 if points > 0 else -1)
+        return f"{(1000 + score) * 2 // 3 if self.kernel.rule[R_OOM_BADNESS_EXACT] else score}\n"
+
+    def oom_score_adj(self) -> str:
+        """/proc/PID/oom_score_adj."""
+        return f"{int(self.task[t.T_OOM_ADJ])}\n"
 
     def _memory_file_pages(self) -> int:
         """Resident pages of memory files, which the kernel counts apart since 4.5; MM_FILEPAGES holds them here."""
