@@ -3,9 +3,9 @@
 from vmsim.hw.tlb import switch_mm
 from vmsim.mm.interval import index_create, index_destroy
 from vmsim.mm.mmap import exit_mmap, mmap_region
-from vmsim.mm.page_alloc_slow import alloc_page
+from vmsim.mm.page_alloc import any_free_page
 from vmsim.mm.pagecache import add_to_page_cache
-from vmsim.mm.pgtable import pgd_alloc
+from vmsim.mm.pgtable import pgd_alloc, pgd_alloc_at_boot
 from vmsim.mm.swap import lru_add
 from vmsim.struct.costs import C_EXEC_BASE
 from vmsim.struct.errno import ENOMEM
@@ -121,7 +121,7 @@ def mm_create(k, tid, mm, task_size, mmap_base):
     k.mm[mm, MM_TASK_SIZE] = task_size
     k.mm[mm, MM_MMAP_BASE] = mmap_base
     index_create(k, mm)
-    return pgd_alloc(k, mm) != 0
+    return pgd_alloc_at_boot(k, mm) != 0
 
 
 @entry
@@ -134,7 +134,7 @@ def image_create(k, tid):
 def fill_page_cache(k, file, pages):
     """Boot: put the first pages of a file into the page cache; how many fit in memory."""
     for pgoff in range(pages):
-        pfn = alloc_page(k)
+        pfn = any_free_page(k)
         if pfn == 0:
             return pgoff
         k.frame[pfn, P_FLAGS] |= PG_UPTODATE

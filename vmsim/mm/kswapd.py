@@ -11,8 +11,9 @@ from vmsim.mm.vmscan import (
     zone_reclaimable,
 )
 from vmsim.mm.vmscan_list import age_active_anon
+from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NOW, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_WAKE
+from vmsim.struct.kernel import SC_DEADLINE, SC_NOW, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_WAKE
 from vmsim.struct.ledger import L_FAULT, L_RECLAIM
 from vmsim.struct.pages import (
     Z_FLAGS,
@@ -49,7 +50,7 @@ from vmsim.struct.reclaim import (
     SWAP_CLUSTER_MAX,
 )
 from vmsim.struct.rules import R_NODE_LRU
-from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_IO, T_WAIT, T_WAIT_ARG, WAIT_EVENT, WAIT_TIMER
+from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_BUDGET, SLICE_IO, T_WAIT, T_WAIT_ARG, WAIT_EVENT, WAIT_TIMER
 from vmsim.struct.vmstat import KSWAPD_HIGH_WMARK_HIT_QUICKLY, KSWAPD_LOW_WMARK_HIT_QUICKLY, PAGEOUTRUN
 
 NAP_NS = 100_000_000
@@ -229,6 +230,9 @@ def _work(k, tid):
     while True:
         state = node[N_KSWAPD_STATE]
         reason = -1
+        k.led[L_RECLAIM] += k.cost[C_RECLAIM_PAGE]  # passes over empty lists take time, too
+        if k.led[L_RECLAIM] >= k.sc[SC_DEADLINE]:
+            return SLICE_BUDGET
         if state == KSWAPD_TRY_SLEEP:
             reason = _try_to_sleep(k, tid)
             if reason == -1:

@@ -1,7 +1,7 @@
 """Allocating and freeing page tables, and entries in them.   Follows mm/memory.c (pte_alloc, free_pgtables) of v4.4."""
 
 from vmsim.hw.walk import NODE_ENTRIES, table_index
-from vmsim.mm.page_alloc import free_page
+from vmsim.mm.page_alloc import any_free_page, free_page
 from vmsim.mm.page_alloc_slow import alloc_page
 from vmsim.mm.pte import NODE_COUNT, NODE_PFN, next_table, next_table_of
 from vmsim.struct.jit import compiled
@@ -19,6 +19,12 @@ def _table_alloc(k, level):
     if pfn == 0:
         k.node[N_ALLOC_FOR] = FOR_TABLE
         return 0
+    return _table_in(k, level, pfn)
+
+
+@compiled
+def _table_in(k, level, pfn):
+    """A zeroed table of `level` in a new frame."""
     k.frame[pfn, P_FLAGS] |= PG_TABLE
     k.vmstat[NR_PAGETABLE] += 1
     node = k.sc[SC_PT_FREE + level]
@@ -45,6 +51,15 @@ def _table_free(k, level, node):
 def pgd_alloc(k, mm):
     """The top table of a new address space; 0 when no frame is free."""
     k.mm[mm, MM_PGD] = _table_alloc(k, 0)
+    return k.mm[mm, MM_PGD]
+
+
+@compiled
+def pgd_alloc_at_boot(k, mm):
+    """The top table of an address space that a machine starts with; 0 when no frame is free. Nothing is reclaimed for it."""
+    pfn = any_free_page(k)
+    if pfn != 0:
+        k.mm[mm, MM_PGD] = _table_in(k, 0, pfn)
     return k.mm[mm, MM_PGD]
 
 

@@ -14,6 +14,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import LoweringPass, register_pass
 from numba.core.typed_passes import NativeLowering
+from numba.core.untyped_passes import InlineClosureLikes
 
 
 class _Part(JITCodeLibrary):
@@ -96,7 +97,7 @@ class PartCompiler(CompilerBase):
     """Pipeline of functions that only compiled code calls."""
 
     def define_pipelines(self) -> list[Any]:
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        pipeline = _lean_pipeline(self.state)
         _insert_before(pipeline, _AsPart, NativeLowering)
         pipeline.add_pass_after(_Callable, NativeLowering)
         pipeline.finalize()
@@ -107,10 +108,18 @@ class ProgramCompiler(CompilerBase):
     """Pipeline of entry points."""
 
     def define_pipelines(self) -> list[Any]:
-        pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        pipeline = _lean_pipeline(self.state)
         _insert_before(pipeline, _AsProgram, NativeLowering)
         pipeline.finalize()
         return [pipeline]
+
+
+def _lean_pipeline(state: Any) -> Any:
+    """Numba's passes without those that look for closures, array expressions and prunable branches: the kernel has none."""
+    state.flags.no_rewrites = True
+    pipeline = DefaultPassBuilder.define_nopython_pipeline(state)
+    pipeline.passes = [step for step in pipeline.passes if step[0] is not InlineClosureLikes]
+    return pipeline
 
 
 def _insert_before(pipeline: Any, new: Any, existing: Any) -> None:
