@@ -18,8 +18,6 @@ S_LRU_TARGETS = 16
 S_SCAN_ADJUSTED = 20
 S_LRU_RECLAIMED = 21  # of the lists being shrunk
 S_IN_ZONE = 22  # shrink_lruvec is under way
-S_SCANNED_BEFORE = 23
-S_RECLAIMED_BEFORE = 24
 # What a batch from an inactive list has met.
 S_UNQUEUED_DIRTY = 25
 S_WRITEBACK = 26
@@ -28,7 +26,6 @@ S_BATCH = 32  # frames isolated from a list, SWAP_CLUSTER_MAX of them
 SCAN_COLUMNS = 64
 
 STAGE_NONE = 0
-STAGE_BEGIN = 1
 STAGE_PASS = 2
 
 SWAP_CLUSTER_MAX = 32
@@ -38,7 +35,6 @@ DEF_PRIORITY = 12
 N_KSWAPD_TID = 0  # task of kswapd, 0 if the machine has none
 N_KSWAPD_ASLEEP = 1
 N_KSWAPD_STATE = 2  # KSWAPD_*
-N_CLASSZONE = 3
 N_SWAP_HITS = 4  # swapin_readahead_hits
 N_SWAP_PREV_OFFSET = 5
 N_SWAP_LAST_RA = 6  # last_readahead_pages
