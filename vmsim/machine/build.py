@@ -10,9 +10,8 @@ import numpy as np
 from vmsim.arch.profile import geometry, get_profile
 from vmsim.arch.rules import rules_of
 from vmsim.errors import VmsimError
-from vmsim.hw.device import make_device_model
-from vmsim.machine.block import BlockDevice
 from vmsim.machine.boot import boot, machine_zones
+from vmsim.machine.devices import make_device
 from vmsim.machine.dmesg import Dmesg
 from vmsim.machine.image import HEAP, IMAGE_FILES, code_page, dynamic_image
 from vmsim.machine.kthreads import add_swap, daemon_count, make_daemons, swap_slots
@@ -280,10 +279,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     add_swap(kernel, machine, streams)
     clear_ledger(kernel.k)
     series = Series(outputs.series.interval, outputs.series.counters) if outputs.series else None
-    devices = [
-        BlockDevice(name, make_device_model(spec.type, spec.model_dump(), streams.generator(f"device/{name}")), machine.page_size)
-        for name, spec in machine.devices.items()
-    ]
+    devices = [make_device(name, spec, machine.page_size, streams) for name, spec in machine.devices.items()]
     texts: list[Shown] = []
     dmesg = Dmesg(kernel, [zone.name for zone in zones], machine.arch == "x86_64")
     proc = ProcFs(kernel, ids, dmesg.text)

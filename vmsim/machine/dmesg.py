@@ -34,8 +34,7 @@ class Dmesg:
         self.zones = tuple(zones)
         self.lines: list[str] = []
         self._segfaults = segfaults
-        self._began_ns = 0  # of the interval that reports are counted in
-        self._reports = 0
+        self._rates: dict[str, tuple[int, int]] = {}  # of each kind of report: when its interval began, and how many were in it
 
     def text(self) -> str:
         """The whole log."""
@@ -50,17 +49,32 @@ class Dmesg:
         """The OOM killer has acted in the slice that ends now: its report, or the panic if there was nobody to kill."""
         report = OomReport(self.kernel, tasks, self.zones)
         panic = bool(self.kernel.node[rc.N_OOM_PANIC])
-        whole = panic or self._within_rate(now_ns)
+        whole = panic or self._within_rate("oom", now_ns)
         if whole:
             self.log(now_ns, report.header())
         self.log(now_ns, report.panic() if panic else report.kill(whole))
 
-    def _within_rate(self, now_ns: int) -> bool:
-        """Whether one more report may be printed (lib/ratelimit.c)."""
-        if now_ns > self._began_ns + _RATE_NS:
-            self._began_ns, self._reports = now_ns, 0
-        self._reports += 1
-        return self._reports <= _RATE_BURST
+    def _within_rate(self, kind: str, now_ns: int) -> bool:
+        """Whether one more report of a kind may be printed (lib/ratelimit.c)."""
+        began_ns, reports = self._rates.get(kind, (0, 0))
+        if now_ns > began_ns + _RATE_NS:
+            began_ns, reports = now_ns, 0
+        self._rates[kind] = began_ns, reports + 1
+        return reports < _RATE_BURST
+
+    def io_error(self, now_ns: int, device: tuple[int, str], write: int, page: int, swap: bool) -> None:
+        """A transfer from `page` of a device (number and name) on has failed: blk_update_request, and end_swap_bio_*.
+
+        Model: the line of 6.x ends before its flags, and devices have the numbers 8:0, 8:16 and so on, whatever their names are.
+        """
+        sector = page << int(self.kernel.geo[kn.G_PAGE_SHIFT]) - 9
+        number, name = device
+        line = f"I/O error, dev {name}, sector {sector}"
+        later = self.kernel.rule[R_OOM_REPORT_6_1]
+        if self._within_rate("io", now_ns):
+            self.log(now_ns, [f"{line} op 0x{write:x}:({'WRITE' if write else 'READ'})" if later else f"blk_update_request: {line}"])
+        if swap and (not later or self._within_rate(f"swap {write}", now_ns)):
+            self.log(now_ns, [f"{'Write' if write else 'Read'}-error on swap-device (8:{16 * number}:{sector})"])
 
     def task_ended(self, task: Task) -> None:
         """A task has ended: a segmentation fault that it had no handler for is told (show_signal_msg).

@@ -22,6 +22,7 @@ from vmsim.machine.series import Series
 from vmsim.machine.tables import Entries, KernelTables, NewBio, NewBios
 from vmsim.machine.task import BLOCKED, DEAD, NEW, QUEUED, Task
 from vmsim.machine.waits import Waits
+from vmsim.struct.files import B_FILE
 from vmsim.struct.kernel import SC_OOM, SC_PHASE_MARK, SC_WAKE
 from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
 from vmsim.struct.reclaim import N_OOM_PANIC
@@ -287,7 +288,11 @@ class Machine:
                 cost += complete_bio(handle, bio, 0)
         else:
             for bio, first, pages in request.bios:
-                cost += complete_bio(handle, bio, int(device.failed(request.write, first, pages)))
+                failed = device.failed(request.write, first, pages)
+                if failed and self.dmesg is not None:
+                    number = self.devices.index(device)
+                    self.dmesg.io_error(now_ns, (number, device.name), request.write, first, not self.kernel.bio[bio, B_FILE])
+                cost += complete_bio(handle, bio, int(failed))
         self.waits.pages_done(self.cpus[IRQ_CPU].interrupt(int(cost), now_ns))
         if not self.busy:
             self.nobody_works()

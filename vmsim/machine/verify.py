@@ -41,8 +41,13 @@ class Mappings:
 
     @property
     def pfn(self) -> Ints:
-        """The frame of each entry."""
-        return self.entry >> p.PTE_SHIFT
+        """The frame of each entry, 0 for a swapped page."""
+        return frames_of(self.entry)
+
+
+def frames_of(entry: Ints) -> Ints:
+    """The frames of page-table entries, 0 where one is a swap entry."""
+    return np.where(entry & p.PTE_SWAP == 0, entry >> p.PTE_SHIFT, 0)
 
 
 def verify(kernel: Kernel) -> None:
@@ -291,7 +296,7 @@ def _check_rights(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
             for page in vpn[barred].tolist()
         )
         own = entry & (p.PTE_PRESENT | p.PTE_ZERO) == p.PTE_PRESENT
-        fl = kernel.frame[entry >> p.PTE_SHIFT, p.P_FLAGS]
+        fl = kernel.frame[frames_of(entry), p.P_FLAGS]
         zero_write = (entry & p.PTE_ZERO != 0) & (entry & p.PTE_WRITE != 0)
         yield from (f"{name} {page} can write to the zero page" for page in vpn[zero_write].tolist())
         full = rights & v.VM_LOCK_MASK == v.VM_LOCKED

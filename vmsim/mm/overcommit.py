@@ -13,6 +13,7 @@ from vmsim.struct.kernel import (
     SYS_OVERCOMMIT_RATIO,
     SYS_USER_RESERVE_KBYTES,
 )
+from vmsim.struct.reclaim import N_SWAP_FREE, N_SWAP_TOTAL
 from vmsim.struct.rules import R_OVERCOMMIT_GUESS_TOTAL
 from vmsim.struct.tasks import CAP_SYS_ADMIN, T_CAPS, T_MM
 from vmsim.struct.vmas import MM_TOTAL_VM
@@ -24,11 +25,11 @@ OVERCOMMIT_ALWAYS = 1
 
 @compiled
 def commit_limit(k):
-    """CommitLimit in pages, without swap."""
+    """CommitLimit in pages (vm_commit_limit)."""
     shift = k.geo[G_PAGE_SHIFT] - 10
     if k.sysctl[SYS_OVERCOMMIT_KBYTES] != 0:
-        return k.sysctl[SYS_OVERCOMMIT_KBYTES] >> shift
-    return k.sc[SC_TOTALRAM] * k.sysctl[SYS_OVERCOMMIT_RATIO] // 100
+        return (k.sysctl[SYS_OVERCOMMIT_KBYTES] >> shift) + k.node[N_SWAP_TOTAL]
+    return k.sc[SC_TOTALRAM] * k.sysctl[SYS_OVERCOMMIT_RATIO] // 100 + k.node[N_SWAP_TOTAL]
 
 
 @compiled
@@ -41,10 +42,10 @@ def charge_commit(k, tid, pages):
     shift = k.geo[G_PAGE_SHIFT] - 10
     admin = 0 if k.task[tid, T_CAPS] & CAP_SYS_ADMIN != 0 else k.sysctl[SYS_ADMIN_RESERVE_KBYTES] >> shift
     if mode == OVERCOMMIT_GUESS and k.rule[R_OVERCOMMIT_GUESS_TOTAL] != 0:
-        if pages <= k.sc[SC_TOTALRAM]:
+        if pages <= k.sc[SC_TOTALRAM] + k.node[N_SWAP_TOTAL]:
             return 0
     elif mode == OVERCOMMIT_GUESS:
-        free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM] - k.sc[SC_TOTALRESERVE]
+        free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM] + k.node[N_SWAP_FREE] - k.sc[SC_TOTALRESERVE]
         if free - admin > pages:
             return 0
     else:

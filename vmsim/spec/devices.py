@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from vmsim.spec.device_faults import ErrorSpec, StallSpec
 from vmsim.spec.model import SpecModel
 from vmsim.spec.values import Bytes, Nanoseconds, Positive, PositiveNanoseconds, Rate, Real, number_of, size_of
-from vmsim.units import GIB, KIB, NS_PER_MS, NS_PER_US
+from vmsim.units import GIB, KIB, NS_PER_MS, NS_PER_US, format_bytes, format_duration
 
 PositiveBytes = Annotated[int, size_of(1)]
 
@@ -69,6 +71,25 @@ class Device(SpecModel):
         default=128 * KIB, description="read-ahead window of its files (VM_MAX_READAHEAD of v4.4)"
     )
     queue_depth: Positive = Field(default=32, description="requests that the device holds at a time")
+    errors: tuple[ErrorSpec, ...] = Field(default=(), description="transfers that fail")
+    stalls: tuple[StallSpec, ...] = Field(default=(), description="times in which the device does nothing, in their order")
+
+    @field_validator("errors")
+    @classmethod
+    def _on_the_device(cls, value: tuple[ErrorSpec, ...], info: ValidationInfo) -> tuple[ErrorSpec, ...]:
+        size = info.data.get("size")
+        for error in value:
+            if size and error.at + (error.length or 1) > size:
+                raise ValueError(f"bad bytes {error.at} to {error.at + (error.length or 1)} of a device of {format_bytes(size)}")
+        return value
+
+    @field_validator("stalls")
+    @classmethod
+    def _one_after_the_other(cls, value: tuple[StallSpec, ...]) -> tuple[StallSpec, ...]:
+        for before, after in pairwise(value):
+            if before.for_ns is None or before.from_ns + before.for_ns >= after.from_ns:
+                raise ValueError(f"expected stalls that end before the next begins, but one begins at {format_duration(after.from_ns)}")
+        return value
 
 
 class Flash(Device):

@@ -10,6 +10,7 @@ from vmsim.spec.arches import ARCHES
 from vmsim.spec.capabilities import MODELLED
 from vmsim.spec.costs import COSTS
 from vmsim.spec.counters import TASK_COUNTERS, TASK_STATE
+from vmsim.spec.device_faults import ErrorSpec, StallSpec
 from vmsim.spec.devices import (
     ConstantLatency,
     EmpiricalLatency,
@@ -65,6 +66,8 @@ _LINKS = (
     (("TlbLevelSpec",), "[one TLB](#one-tlb)"),
     (("SwapSpec",), "[swap](#swap)"),
     (("ZoneSpec",), "zones by name, see [zone](#zone)"),
+    (("ErrorSpec",), "[errors](#transfers-that-fail)"),
+    (("StallSpec",), "[stalls](#stalls)"),
     (("SataSsd", "Nvme", "Hdd"), "a [device](#devices)"),
     (tuple(pattern.__name__ for pattern in _PATTERNS), "a [pattern](#patterns)"),
     (tuple(latency.__name__ for latency in _LATENCIES), "a [distribution](#latency-distributions)"),
@@ -141,6 +144,8 @@ def _machine() -> Iterator[str]:
     yield "## Devices\n"
     for device in (SataSsd, Nvme, Hdd):
         yield _typed(device, ())
+    yield _model("Transfers that fail", ErrorSpec, level=3)
+    yield _model("Stalls", StallSpec, level=3)
     yield "### Latency distributions\n"
     for latency in _LATENCIES:
         yield _typed(latency, ())
