@@ -11,7 +11,7 @@ import vmsim
 from vmsim.errors import VmsimError, unknown_name
 from vmsim.experiment.inputs import digest_of, identity, input_files
 from vmsim.experiment.pool import Job
-from vmsim.experiment.record import Published, RowRecord, SweepRecord, spec_hash
+from vmsim.experiment.record import Curves, Published, RowRecord, SweepRecord, spec_hash
 from vmsim.spec.experiment import ExperimentSpec, ResolvedRun
 from vmsim.spec.published import Failure
 
@@ -22,7 +22,7 @@ _MODEL = (
 )
 """The sources that decide what a resolved spec and a seed give."""
 
-_ABOUT = frozenset({"row_id", "row_name", "published", "kind", "tolerance", "facts"})
+_ABOUT = frozenset({"row_id", "row_name", "published", "kind", "tolerance", "facts", "at", "line"})
 """What a resolved run says for people and tables only."""
 
 
@@ -53,6 +53,7 @@ def sweep_of(experiment: ExperimentSpec) -> SweepRecord:
         plots=experiment.plots,
         overrides=experiment.overrides,
         spec=specs,
+        curves=Curves(experiment.curves.x or "", experiment.curves.y, dict(experiment.curves.marks)),
     )
 
 
@@ -65,6 +66,8 @@ def _row(run: ResolvedRun, spec: Mapping[str, Any]) -> RowRecord:
         kind=dict(run.kind),
         tolerance=dict(run.tolerance),
         facts=dict(run.facts),
+        at=dict(run.at),
+        line=run.line or "",
     )
 
 

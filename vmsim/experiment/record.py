@@ -82,6 +82,43 @@ class SeriesRecord:
 
 
 @dataclass(frozen=True)
+class DeviceRecord:
+    """What a device did in one direction (`read` or `write`): requests, the bios merged into them, bytes, bios that failed.
+
+    `latency_ns` sums the times from arrival to completion, so that over the run's time it is the mean number of requests in
+    the device and its queue; `service_ns` sums those from the start of service. `busy_ns` is the time with at least one request,
+    of either direction. `count[i]` requests had a latency in [`low_ns[i]`, `high_ns[i]`].
+    """
+
+    device: str
+    direction: str
+    requests: int
+    bios: int
+    nbytes: int
+    errors: int
+    latency_ns: int
+    latency_max_ns: int
+    service_ns: int
+    busy_ns: int
+    low_ns: tuple[int, ...]
+    high_ns: tuple[int, ...]
+    count: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ReclaimRecord:
+    """Pages that reclaim freed: the task that ran it, and whose they were: a `task`'s (memory), a `file`'s (page cache), or `nobody`'s.
+
+    Nobody's are pages of the swap cache that were read ahead and not used, and those of memory files on their way to swap.
+    """
+
+    by: str
+    kind: str
+    of: str
+    pages: int
+
+
+@dataclass(frozen=True)
 class ProcRecord:
     """One text of /proc that a `show` step kept: whose, at which simulated time, the file's name, its text.
 
@@ -120,6 +157,8 @@ class RunResult:
     latency: tuple[LatencyRecord, ...] = ()
     series: tuple[SeriesRecord, ...] = ()
     proc: tuple[ProcRecord, ...] = ()
+    devices: tuple[DeviceRecord, ...] = ()
+    reclaim: tuple[ReclaimRecord, ...] = ()
 
     @property
     def dmesg(self) -> str:
@@ -147,6 +186,7 @@ class RowRecord:
 
     `published`, `kind` (`fitted` or `predicted`) and `tolerance` are by phase; `facts` are stated counts by name.
     A tolerance is a pair of percentages: how far below and how far above the published value still counts as agreement.
+    `at` is its place on the axes of a sweep, `line` the curve it belongs to.
     """
 
     row_id: str
@@ -156,6 +196,17 @@ class RowRecord:
     kind: Mapping[str, str] = field(default_factory=dict)
     tolerance: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
+    at: Mapping[str, str] = field(default_factory=dict)
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the plot `curves` shows: the axis (empty: the first), a panel for each of `y` (none: the phases), and marks by text."""
+
+    x: str = ""
+    y: tuple[str, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -176,6 +227,7 @@ class SweepRecord:
     plots: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
+    curves: Curves = field(default_factory=Curves)
 
     def row(self, row_id: str) -> RowRecord | None:
         """The row of that id, or None."""
@@ -210,8 +262,9 @@ def canonical(result: RunResult) -> bytes:
     data = {f.name: plain(getattr(result, f.name)) for f in fields(result) if f.name not in _IDENTITY}
     data["latency"] = [histogram for histogram in data["latency"] if histogram["count"]]
     data["series"] = [series for series in data["series"] if series["t_ns"]]
-    if not data["proc"]:
-        del data["proc"]
+    for name in ("proc", "devices", "reclaim"):
+        if not data[name]:
+            del data[name]
     return _text(data)
 
 
@@ -230,6 +283,8 @@ def run_from_json(data: Mapping[str, Any]) -> RunResult:
     known["latency"] = tuple(LatencyRecord(**_tupled(item)) for item in data["latency"])
     known["series"] = tuple(SeriesRecord(**_tupled(item)) for item in data["series"])
     known["proc"] = tuple(ProcRecord(**item) for item in data.get("proc", ()))
+    known["devices"] = tuple(DeviceRecord(**_tupled(item)) for item in data.get("devices", ()))
+    known["reclaim"] = tuple(ReclaimRecord(**item) for item in data.get("reclaim", ()))
     result = RunResult(**known)
     if result.result_hash != data["result_hash"]:
         raise ValueError("its content does not match its hash")
@@ -258,7 +313,8 @@ def sweep_from_json(data: Mapping[str, Any]) -> SweepRecord:
         tolerance = {phase: (float(low), float(high)) for phase, (low, high) in row["tolerance"].items()}
         rows.append(RowRecord(**{**row, "published": published, "tolerance": tolerance}))
     tupled = {name: tuple(data[name]) for name in ("plots", "overrides")}
-    return SweepRecord(**{**data, **tupled, "rows": tuple(rows)})
+    curves = Curves(**_tupled(data.get("curves", {})))
+    return SweepRecord(**{**data, **tupled, "rows": tuple(rows), "curves": curves})
 
 
 def spec_hash(data: Any) -> str:

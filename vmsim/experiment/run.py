@@ -21,6 +21,7 @@ from vmsim.experiment.record import (
     SeriesRecord,
     TaskRecord,
 )
+from vmsim.experiment.run_io import device_records, reclaim_records
 from vmsim.machine.build import Built, build
 from vmsim.machine.ending import PANIC, Ending
 from vmsim.machine.phases import TASK_COUNTERS
@@ -74,6 +75,8 @@ def run_one(
         latency=_latencies(built) if outputs.histogram else (),
         series=_series(built),
         proc=_proc_records(built, ending),
+        devices=device_records(built, ending.now_ns),
+        reclaim=reclaim_records(built),
     )
     built.kernel.release()
     return result

@@ -16,9 +16,11 @@ from vmsim.experiment.record import (
     FORMAT,
     SCHEMA_VERSION,
     CpuRecord,
+    DeviceRecord,
     LatencyRecord,
     PhaseRecord,
     ProcRecord,
+    ReclaimRecord,
     RunResult,
     SeriesRecord,
     TaskRecord,
@@ -40,6 +42,11 @@ _COLUMNS = {
     "latency": _KEY + "task:str kind:str low_ns:int:ns high_ns:int:ns count:int:count",
     "series": _KEY + "counter:str t_ns:int:ns value:int:count",
     "proc": _KEY + "task:str t_ns:int:ns file:str text:str",
+    "devices": _KEY
+    + "device:str direction:str requests:int:count bios:int:count nbytes:int:bytes errors:int:count latency_ns:int:ns "
+    + "latency_max_ns:int:ns service_ns:int:ns busy_ns:int:ns",
+    "io_latency": _KEY + "device:str direction:str low_ns:int:ns high_ns:int:ns count:int:count",
+    "reclaim": _KEY + "by:str kind:str of:str pages:int:pages",
 }
 TABLES = tuple(_COLUMNS)
 
@@ -93,6 +100,11 @@ def _append(rows: dict[str, list[tuple[Any, ...]]], run: RunResult) -> None:
     for s in run.series:
         rows["series"].extend((*key, s.counter, t, value) for t, value in zip(s.t_ns, s.value, strict=True))
     rows["proc"].extend((*key, shown.task, shown.t_ns, shown.file, shown.text) for shown in run.proc)
+    for d in run.devices:
+        done = (d.requests, d.bios, d.nbytes, d.errors, d.latency_ns, d.latency_max_ns, d.service_ns, d.busy_ns)
+        rows["devices"].append((*key, d.device, d.direction, *done))
+        rows["io_latency"].extend((*key, d.device, d.direction, *bucket) for bucket in zip(d.low_ns, d.high_ns, d.count, strict=True))
+    rows["reclaim"].extend((*key, r.by, r.kind, r.of, r.pages) for r in run.reclaim)
 
 
 def from_tables(tables: Mapping[str, pa.Table]) -> list[RunResult]:
@@ -127,6 +139,9 @@ def _run(key: Key, rows: Mapping[str, list[tuple[Any, ...]]]) -> RunResult:
     latency: dict[tuple[str, str], list[tuple[int, int, int]]] = defaultdict(list)
     for task, kind, *bucket in rows["latency"]:
         latency[task, kind].append((bucket[0], bucket[1], bucket[2]))
+    io_latency: dict[tuple[str, str], list[tuple[int, int, int]]] = defaultdict(list)
+    for device, direction, *bucket in rows["io_latency"]:
+        io_latency[device, direction].append((bucket[0], bucket[1], bucket[2]))
     series: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for counter, t_ns, value in rows["series"]:
         series[counter].append((t_ns, value))
@@ -147,6 +162,8 @@ def _run(key: Key, rows: Mapping[str, list[tuple[Any, ...]]]) -> RunResult:
         latency=tuple(LatencyRecord(*owner, *zip(*buckets, strict=True)) for owner, buckets in latency.items()),
         series=tuple(SeriesRecord(counter, *zip(*points, strict=True)) for counter, points in series.items()),
         proc=tuple(ProcRecord(*shown) for shown in rows["proc"]),
+        devices=tuple(DeviceRecord(*done, *zip(*io_latency[done[0], done[1]], strict=True)) for done in rows["devices"]),
+        reclaim=tuple(ReclaimRecord(*freed) for freed in rows["reclaim"]),
     )
     if run.result_hash != result_hash:
         raise ValueError(f"run {run.seed_index} of row {run.row_id!r} does not match its hash")

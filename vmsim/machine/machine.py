@@ -107,7 +107,7 @@ class Machine:
         for task in tasks:
             self.add_task(task)
         if self.series is not None:
-            self.series.attach(kernel, self.clock)
+            self.series.attach(kernel, self.clock, self.devices)
 
     def add_task(self, task: Task) -> None:
         """A task that will start at its `start_ns`, which is not in the past. Raises ValueError if its tid is taken."""

@@ -38,6 +38,7 @@ class KernelTables(Protocol):
     bio: NDArray[np.int64]
     dev: NDArray[np.int64]
     sc: NDArray[np.int64]
+    geo: NDArray[np.int64]
     cost: NDArray[np.int64]
     vmstat: NDArray[np.int64]
     cpu_led: NDArray[np.int64]

@@ -6,10 +6,12 @@ from vmsim.mm.pagecache import delete_from_page_cache_reclaimed
 from vmsim.mm.shmem_swap import shmem_writepage
 from vmsim.mm.swap_cache import add_to_swap, delete_from_swap_cache, try_to_free_swap
 from vmsim.mm.swapfile import swap_area, vm_swap_full
+from vmsim.mm.vma import AV_MM
 from vmsim.mm.vmscan_unmap import REFERENCED, SEEN_EXEC, SEEN_LOCKED, SWAP_FAIL, SWAP_MLOCK, page_referenced, try_to_unmap
 from vmsim.mm.workingset import workingset_eviction
 from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_FILE_ROWS, SC_MM_ROWS, SC_TASK
 from vmsim.struct.ledger import L_RECLAIM
 from vmsim.struct.pages import (
     P_FLAGS,
@@ -113,6 +115,14 @@ def _remove_mapping(k, pfn):
 
 
 @compiled
+def _count_reclaimed(k, pfn):
+    """Whose page it is that the running task frees: the file's, the address space's that mapped it last, or 0: nobody's yet."""
+    mapping = k.frame[pfn, P_MAPPING]
+    owner = k.sc[SC_MM_ROWS] - mapping - 1 if mapping < 0 else k.anon_vma[mapping, AV_MM] if mapping > 0 else 0
+    k.reclaimed[k.sc[SC_TASK] * (k.sc[SC_MM_ROWS] + k.sc[SC_FILE_ROWS]) + owner] += 1
+
+
+@compiled
 def reclaim_page(k, s, zone, pfn):
     """Decide about one isolated page and do it: PAGE_FREED (its frame can be given back), PAGE_KEEP, PAGE_ACTIVATE or PAGE_CULL."""
     frame = k.frame
@@ -153,6 +163,7 @@ def reclaim_page(k, s, zone, pfn):
         written = _pageout(k, pfn)
         if written != PAGE_FREED:
             return written
+    _count_reclaimed(k, pfn)
     _remove_mapping(k, pfn)
     return PAGE_FREED
 

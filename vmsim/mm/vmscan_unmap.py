@@ -10,13 +10,14 @@ from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pte import set_pte
 from vmsim.mm.rmap import page_remove_rmap, rmap_first, rmap_mapping, rmap_next
 from vmsim.mm.swapfile import swap_duplicate
-from vmsim.mm.vma import find_vma
+from vmsim.mm.vma import AV_MM, find_vma
 from vmsim.struct.costs import C_RMAP_WALK
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU
 from vmsim.struct.ledger import L_RECLAIM
 from vmsim.struct.pages import (
     P_FLAGS,
+    P_MAPPING,
     P_PRIVATE,
     PG_ANON,
     PTE_DIRTY,
@@ -91,6 +92,7 @@ def try_to_unmap(k, pfn):
             set_page_dirty(k, pfn)
         if anon:
             swap_duplicate(k, swp)
+            k.anon_vma[k.frame[pfn, P_MAPPING], AV_MM] = mm
             k.mm[mm, MM_ANONPAGES] -= 1
             k.mm[mm, MM_SWAPENTS] += 1
             set_pte(k, mm, vpn, slot, swp << PTE_SHIFT | PTE_SWAP)

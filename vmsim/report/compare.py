@@ -19,6 +19,7 @@ TOTAL = "total"
 PREDICTED = "predicted"
 DEFAULT_TOLERANCE = (5.0, 5.0)
 FACT_TOLERANCE = 1.0
+PERCENTILES = (50, 90, 99, 99.9, 99.99)
 
 T = TypeVar("T")
 
@@ -175,6 +176,17 @@ def count_of(run: RunResult, name: str) -> int | None:
 def _summed(counter: str, counters: Iterable[Mapping[str, int]]) -> int | None:
     values = [found[counter] for found in counters if counter in found]
     return sum(values) if values else None
+
+
+def percentile(counts: Mapping[int, int], share: float) -> int:
+    """The least value that is not exceeded by `share` percent of what is counted: values with how often each occurs."""
+    wanted = share * sum(counts.values()) / 100
+    passed = 0
+    for value, count in sorted(counts.items()):
+        passed += count
+        if passed >= wanted:
+            return value
+    return 0
 
 
 def mean(values: Sequence[int]) -> float | None:

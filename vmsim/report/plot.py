@@ -10,7 +10,7 @@ from vmsim.errors import VmsimError, unknown_name
 from vmsim.experiment.store import PLOTS, Results
 from vmsim.report.compare import phases_of
 
-KNOWN = ("bars", "where", "cdf", "series", "memory")
+KNOWN = ("bars", "where", "cdf", "series", "memory", "curves", "percentiles", "timeline")
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -54,5 +54,8 @@ def with_data(results: Results) -> list[str]:
         "cdf": any(run.latency for run in results.runs),
         "series": any(run.series for run in results.runs),
         "memory": locked and not compared,
+        "curves": any(row.at for row in results.sweep.rows),
+        "percentiles": False,
+        "timeline": False,
     }
     return [name for name in KNOWN if there[name]]

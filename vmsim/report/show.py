@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from vmsim.errors import VmsimError
 from vmsim.experiment.record import RunResult
 from vmsim.experiment.store import Results
-from vmsim.report.compare import phases_of, rows_with_runs
+from vmsim.report.compare import PERCENTILES, percentile, phases_of, rows_with_runs
 from vmsim.report.table import laid_out
-from vmsim.units import NS_PER_MS, format_duration
+from vmsim.units import NS_PER_MS, NS_PER_S, format_duration
 
 Columns = Sequence[tuple[str, Mapping[str, int]]]
 
@@ -30,7 +30,7 @@ def overview_text(results: Results) -> str:
 
 
 def run_text(run: RunResult) -> str:
-    """Everything that one run left behind, apart from histograms and series."""
+    """Everything that one run left behind, apart from series; histograms as percentiles."""
     phases = [(label, phase.ledger) for label, phase in phases_of(run).items()]
     owners = [
         *phases,
@@ -52,6 +52,9 @@ def run_text(run: RunResult) -> str:
         "",
         *_tasks(run),
         "",
+        *_latencies(run),
+        *_devices(run),
+        *_reclaim(run),
         *_kept(run),
         *_dmesg(run),
         "/proc/vmstat",
@@ -70,6 +73,62 @@ def _matrix(head: str, columns: Columns, told: Callable[[int], str], total: bool
     if total:
         rows.append(("total", *(told(sum(column.values())) for _, column in columns)))
     return laid_out((head, *(label for label, _ in columns)), rows, left=1)
+
+
+def _duration(ns: float) -> str:
+    return format_duration(ns).replace("us", "µs")
+
+
+def _percentiles(high_ns: Sequence[int], count: Sequence[int]) -> tuple[str, ...]:
+    counts = dict(zip(high_ns, count, strict=True))
+    return tuple(_duration(percentile(counts, share)) for share in PERCENTILES)
+
+
+_PERCENT_HEADS = tuple(f"p{share:g}" for share in PERCENTILES)
+
+
+def _latencies(run: RunResult) -> list[str]:
+    """How long accesses took, by task and by how they were served."""
+    if not run.latency:
+        return []
+    rows = [
+        (kept.kind, kept.task, f"{sum(kept.count):,}", *_percentiles(kept.high_ns, kept.count), _duration(max(kept.high_ns)))
+        for kept in run.latency
+    ]
+    return [*laid_out(("latency of accesses", "task", "count", *_PERCENT_HEADS, "max"), rows, left=2), ""]
+
+
+def _devices(run: RunResult) -> list[str]:
+    """What block devices did: `queue` is the mean number of requests in the device and before it."""
+    if not run.devices:
+        return []
+    rows = []
+    for done in run.devices:
+        sizes = (f"{done.requests:,}", f"{done.bios:,}", f"{done.nbytes / 1024:,.0f} kB", f"{done.errors:,}")
+        rate = f"{done.nbytes * NS_PER_S / run.sim_ns / 1e6:,.2f}" if run.sim_ns else "-"
+        load = (rate, f"{done.latency_ns / max(1, run.sim_ns):.3f}", f"{100 * done.busy_ns / max(1, run.sim_ns):.1f} %")
+        times = (_duration(done.latency_ns / done.requests), _duration(done.service_ns / done.requests))
+        rows.append((done.device, done.direction, *sizes, *load, *times, *_percentiles(done.high_ns, done.count)[::2]))
+    heads = ("device", "", "requests", "bios", "moved", "errors", "MB/s", "queue", "busy", "latency", "service", "p50", "p99", "p99.99")
+    return [*laid_out(heads, rows, left=2), ""]
+
+
+def _reclaim(run: RunResult) -> list[str]:
+    """Whose pages each reclaimer freed: a line a reclaimer, a column an owner."""
+    if not run.reclaim:
+        return []
+    owners = list(dict.fromkeys((freed.kind, freed.of) for freed in run.reclaim))
+    freed = {(one.by, one.kind, one.of): one.pages for one in run.reclaim}
+    heads = [of if kind == "task" else f"file {of}" if kind == "file" else "nobody's" for kind, of in owners]
+    rows = [
+        (by, *(f"{freed[by, *owner]:,}" if (by, *owner) in freed else "-" for owner in owners), f"{_freed_by(run, by):,}")
+        for by in dict.fromkeys(one.by for one in run.reclaim)
+    ]
+    return [*laid_out(("pages reclaimed by", *(f"of {head}" for head in heads), "total"), rows, left=1), ""]
+
+
+def _freed_by(run: RunResult, by: str) -> int:
+    return sum(one.pages for one in run.reclaim if one.by == by)
 
 
 def _kept(run: RunResult) -> list[str]:

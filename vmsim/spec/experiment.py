@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from vmsim.errors import unknown_name
-from vmsim.spec.counters import SERIES_COUNTERS
+from vmsim.spec.counters import DEVICE_COUNTERS, SERIES_COUNTERS, SERIES_GROUPS
 from vmsim.spec.files import FileSpec
 from vmsim.spec.flags import shown
 from vmsim.spec.kernel import KernelSpec
@@ -17,6 +17,7 @@ from vmsim.spec.machine import MachineSpec
 from vmsim.spec.model import SpecModel
 from vmsim.spec.published import Facts, Kinds, PublishedTimes, Tolerances
 from vmsim.spec.steps import Program
+from vmsim.spec.sweep import AxisSpec, CurvesSpec, Places
 from vmsim.spec.tasks import TaskSpec
 from vmsim.spec.values import (
     Checked,
@@ -31,7 +32,7 @@ from vmsim.spec.values import (
     raise_all,
 )
 
-PLOTS = ("bars", "where", "cdf", "series", "memory")
+PLOTS = ("bars", "where", "cdf", "series", "memory", "curves", "percentiles", "timeline")
 MAX_RUNS = 100_000
 
 
@@ -68,7 +69,10 @@ class SeriesSpec(SpecModel):
     """Counters over simulated time."""
 
     interval: PositiveNanoseconds = Field(description="time between two samples")
-    counters: tuple[str, ...] = Field(min_length=1, description="names of /proc/vmstat")
+    counters: tuple[str, ...] = Field(
+        min_length=1,
+        description="names of /proc/vmstat, SwapFree, SwapCached, DEVICE.FIELD with the fields below, or groups: memory, paging, reclaim",
+    )
 
     @field_validator("counters", mode="before")
     @classmethod
@@ -79,11 +83,13 @@ class SeriesSpec(SpecModel):
         for i, name in enumerate(given):
             if not isinstance(name, str):
                 errors.append(((i,), f"expected the name of a counter, got {shown(name)}"))
-            elif name not in SERIES_COUNTERS:
-                errors.append(((i,), near_name("counter", name, SERIES_COUNTERS)))
+            elif name.rpartition(".")[0] and name.rpartition(".")[2] not in DEVICE_COUNTERS:
+                errors.append(((i,), unknown_name("field of a device", name.rpartition(".")[2][:80], DEVICE_COUNTERS)))
+            elif "." not in name and name not in SERIES_COUNTERS and name not in SERIES_GROUPS:
+                errors.append(((i,), near_name("counter", name, SERIES_COUNTERS | SERIES_GROUPS.keys())))
         if errors:
             raise_all("counters", errors)
-        return given
+        return list(dict.fromkeys(counter for name in given for counter in SERIES_GROUPS.get(name, (name,))))
 
 
 def near_name(what: str, name: str, known: frozenset[str]) -> str:
@@ -126,6 +132,8 @@ class RowSpec(SpecModel):
         default={}, description="for a phase: percent, or [percent below, percent above]; default 5"
     )
     facts: Facts = Field(default={}, description="stated counts that the table compares")
+    at: Places = Field(default={}, description="where the row stands on the axes of the plot `curves`; a sweep fills it in")
+    line: Title | None = Field(default=None, description="the curve that it belongs to; default: its name in a sweep")
 
 
 class ExperimentFile(Scenario):
@@ -135,6 +143,10 @@ class ExperimentFile(Scenario):
     description: Text = Field(default="", description="the question, for people")
     program: Program | None = Field(default=None, description="short for one task named main with this program")
     rows: tuple[RowSpec, ...] = Field(default=(), description="variants; without rows the experiment is one row")
+    sweep: Mapping[Title, AxisSpec] = Field(
+        default={}, description="axes by name: each row (or the experiment as a whole) is run at every combination of their values"
+    )
+    curves: CurvesSpec = Field(default_factory=CurvesSpec, description="what the plot `curves` shows of a sweep")
     constants: Annotated[
         Mapping[str, Any], Checked(_read_constants, {"title": "constants", "type": ["object", "null"]})
     ] = Field(default={}, description="values that `${name}` stands for anywhere in the file")
@@ -158,6 +170,8 @@ class ResolvedRun(Scenario):
     kind: Kinds = Field(default={})
     tolerance: Tolerances = Field(default={})
     facts: Facts = Field(default={})
+    at: Places = Field(default={})
+    line: Title | None = None
 
 
 class ExperimentSpec(SpecModel):
@@ -172,3 +186,4 @@ class ExperimentSpec(SpecModel):
     seed: Annotated[int, number_of(0)] = 1
     outputs: OutputsSpec = Field(default_factory=OutputsSpec)
     plots: tuple[Annotated[str, Choice("plot", PLOTS)], ...] = ()
+    curves: CurvesSpec = Field(default_factory=CurvesSpec)

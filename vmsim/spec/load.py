@@ -15,6 +15,7 @@ from vmsim.spec.nodes import Node, from_data
 from vmsim.spec.overrides import parse_option
 from vmsim.spec.references import check_devices, check_names
 from vmsim.spec.rows import Source, resolve, resolved_run, row_ids, slug_of, variants
+from vmsim.spec.sweep import with_sweep
 from vmsim.spec.syscalls import StepParent
 
 
@@ -94,6 +95,7 @@ def _experiment(tree: Node, folder: Path, overrides: Sequence[str], file: str) -
             source.problems.extend(error.problems)
             continue
         tree = source.change(tree, path, value)
+    tree = with_sweep(tree, source)
     head = _head(tree, source)
     parts = [(row, resolve(row, variant, source)) for row, variant in variants(tree, source)]
     if head is None or source.problems:
@@ -105,7 +107,7 @@ def _experiment(tree: Node, folder: Path, overrides: Sequence[str], file: str) -
         for row, row_id, (_, part) in zip(rows, ids, parts, strict=True)
         if part is not None
     )
-    kept = {key: getattr(head, key) for key in ("title", "description", "seeds", "seed", "outputs", "plots")}
+    kept = {key: getattr(head, key) for key in ("title", "description", "seeds", "seed", "outputs", "plots", "curves")}
     return ExperimentSpec.model_construct(path=file, overrides=tuple(overrides), runs=runs, **kept)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from vmsim.spec.arches import ARCHES
 from vmsim.spec.capabilities import MODELLED
 from vmsim.spec.costs import COSTS
-from vmsim.spec.counters import TASK_COUNTERS, TASK_STATE
+from vmsim.spec.counters import DEVICE_COUNTERS, SERIES_GROUPS, TASK_COUNTERS, TASK_STATE
 from vmsim.spec.device_faults import ErrorSpec, StallSpec
 from vmsim.spec.devices import (
     ConstantLatency,
@@ -43,6 +43,7 @@ from vmsim.spec.process_calls import CALL_STEPS
 from vmsim.spec.published import Failure
 from vmsim.spec.rlimits import RESOURCES, UNLIMITED
 from vmsim.spec.steps import CONTROL_STEPS
+from vmsim.spec.sweep import AxisSpec, CurvesSpec
 from vmsim.spec.syscalls import Syscall
 from vmsim.spec.sysctl import SYSCTLS
 from vmsim.spec.tasks import TaskSpec
@@ -62,6 +63,8 @@ _LINKS = (
     (("RowSpec",), "[rows](#row)"),
     (("OutputsSpec",), "[outputs](#outputs)"),
     (("SeriesSpec",), "a [series](#series)"),
+    (("AxisSpec",), "[axes](#axis)"),
+    (("CurvesSpec",), "[curves](#curves)"),
     (("TlbSpec",), "[TLBs](#tlbs)"),
     (("TlbLevelSpec",), "[one TLB](#one-tlb)"),
     (("SwapSpec",), "[swap](#swap)"),
@@ -107,6 +110,8 @@ def _sections() -> Iterator[str]:
     yield _model("Experiment", ExperimentFile, leave_out=())
     yield _model("Row", RowSpec)
     yield _ROWS
+    yield _model("Axis", AxisSpec)
+    yield _model("Curves", CurvesSpec)
     yield _model("Published failure", Failure)
     yield "Facts are counters of `/proc/vmstat`, `signals`, " + _names((*TASK_COUNTERS, *TASK_STATE)) + ".\n"
     yield _model("Kernel", KernelSpec)
@@ -131,7 +136,13 @@ def _sections() -> Iterator[str]:
         yield _typed(pattern, tuple(PatternParent.model_fields))
     yield _model("Outputs", OutputsSpec)
     yield _model("Series", SeriesSpec, level=3)
+    yield _series_names()
     yield from _machine()
+
+
+def _series_names() -> str:
+    groups = "; ".join(f"`{name}`: {_names(counters)}" for name, counters in SERIES_GROUPS.items())
+    return f"Fields of a device, as in `sda.in_flight`: {_names(DEVICE_COUNTERS)}. Groups of counters: {groups}.\n"
 
 
 def _machine() -> Iterator[str]:

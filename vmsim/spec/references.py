@@ -247,7 +247,7 @@ def _shared_patterns(steps: list[tuple[str, Node]]) -> Iterator[Problem]:
 
 
 def check_devices(tree: Node) -> Iterator[Problem]:
-    """Files and swap on devices that the machine doesn't have."""
+    """Files, swap and series of devices that the machine doesn't have."""
     machine = tree.get("machine")
     if machine is None or not isinstance(machine.value, dict):
         return
@@ -256,6 +256,13 @@ def check_devices(tree: Node) -> Iterator[Problem]:
     named = swap.get("device") if swap else None
     if named is not None and isinstance(named.value, str) and named.value not in known:
         yield named.problem(unknown_name("device", named.value[:80], known))
+    series = tree.get("outputs")
+    series = series.get("series") if series else None
+    counters = series.get("counters") if series else None
+    for counter in counters.elements() if counters else ():
+        device_name, dot, _ = str(counter.value).rpartition(".")
+        if dot and device_name not in known:
+            yield counter.problem(unknown_name("device", device_name[:80], known))
     for _, file in _entries(tree.get("files")):
         device = file.get("device")
         if device is not None and isinstance(device.value, (str, int)):

@@ -215,5 +215,5 @@ def slug_of(name: str) -> str:
 
 def resolved_run(row: RowSpec | None, row_id: str, name: str, parts: dict[str, Any]) -> ResolvedRun:
     """One row, from its checked parts."""
-    said = {key: getattr(row, key) if row else {} for key in ("published", "kind", "tolerance", "facts")}
-    return ResolvedRun.model_construct(None, row_id=row_id, row_name=name, **parts, **said)
+    said = {key: getattr(row, key) if row else {} for key in ("published", "kind", "tolerance", "facts", "at")}
+    return ResolvedRun.model_construct(None, row_id=row_id, row_name=name, line=row.line if row else None, **parts, **said)

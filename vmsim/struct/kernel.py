@@ -159,7 +159,7 @@ TABLES: dict[str, tuple[int, int]] = {
     "geo": (64, 0), "tlb_tag": (64, TLB_COLUMNS), "pwc_tag": (64, PWC_COLUMNS),
     "tlb_stat": (64, 16), "pvec": (64, PVEC_COLUMNS), "pcp": (64, NR_ZONES), "scan": (64, SCAN_COLUMNS), "node": (64, 0),
     "swap": (64, SWAP_COLUMNS), "swap_map": (64, 0), "swap_cache": (64, 0), "swap_cluster": (64, 2), "dev": (64, DEV_COLUMNS),
-    "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0),
+    "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0), "reclaimed": (64, 0),
     "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
     "event": (64, 0), "stream": (64, STREAM_COLUMNS), "stream_buffer": (64, STREAM_BUFFER),
 }  # fmt: skip
@@ -249,6 +249,7 @@ class Kernel:
     stream: NDArray[np.int64]
     stream_buffer: NDArray[np.int64]
     shown: NDArray[np.int64]  # what a call shows of the kernel's state to its caller
+    reclaimed: NDArray[np.int64]  # pages freed by reclaim: for each task, of each mm, then of each file
 
     def __init__(self, rows: dict[str, int]) -> None:
         self._areas: dict[str, mmap.mmap] = {}
@@ -302,6 +303,6 @@ def table_rows(
         "pvec": cpus, "pcp": cpus, "scan": tasks + 8, "node": NODE_COLUMNS, "swap": MAX_SWAPFILES, "swap_map": swap_slots + 1,
         "swap_cache": swap_slots + 1, "swap_cluster": swap_slots // SWAPFILE_CLUSTER + MAX_SWAPFILES + 1, "dev": 64,
         "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
-        "event": NR_EVENTS, "stream": traces + 1, "stream_buffer": traces + 1,
+        "reclaimed": (tasks + 8) * (tasks + 8 + 4096), "event": NR_EVENTS, "stream": traces + 1, "stream_buffer": traces + 1,
     }  # fmt: skip
     return rows
