@@ -97,7 +97,7 @@ def ensure_compiled(announce: Callable[[str], None]) -> None:
 
     if is_cache_warm():
         return
-    announce("Compiling the kernel (first run on this machine, up to a minute) ...")
+    announce("Compiling the kernel (first run on this machine, less than a minute) ...")
     from vmsim.machine import warm_up
 
     warm_up()

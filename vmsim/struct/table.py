@@ -59,6 +59,11 @@ class _StateAttributes(AttributeTemplate):
 
 @lower_getattr_generic(StateType)
 def _get_table(context: Any, builder: Any, state: StateType, value: Any, name: str) -> Any:
+    return table_pointer(builder, state, value, name)
+
+
+def table_pointer(builder: Any, state: StateType, value: Any, name: str) -> Any:
+    """Where the table of this name begins."""
     index = list(state.fields).index(name)
     block = builder.bitcast(value, cgutils.voidptr_t.as_pointer())
     pointer = builder.load(builder.gep(block, [ir.Constant(_I64, index)]))
@@ -105,19 +110,22 @@ class _SetItem(AbstractTemplate):
         return signature(types.none, args[0], found[1], types.int64)
 
 
-def _address(builder: Any, columns: int, bits: int, pointer: Any, row: Any, column: Any) -> Any:
+def cell_address(builder: Any, columns: int, bits: int, pointer: Any, row: Any, column: Any) -> Any:
+    """Where a cell of a table of so many columns and bits is; without `column`, where the row begins."""
     offset = row if columns == 1 else builder.mul(row, ir.Constant(_I64, columns))
     if column is not None:
         offset = builder.add(offset, column)
     return builder.gep(builder.bitcast(pointer, ir.IntType(bits).as_pointer()), [offset])
 
 
-def _read(builder: Any, bits: int, address: Any) -> Any:
+def read_cell(builder: Any, bits: int, address: Any) -> Any:
+    """The number at an address."""
     value = builder.load(address)
     return value if bits == 64 else builder.sext(value, _I64)
 
 
-def _write(builder: Any, bits: int, address: Any, value: Any) -> None:
+def write_cell(builder: Any, bits: int, address: Any, value: Any) -> None:
+    """Put a number there."""
     builder.store(value if bits == 64 else builder.trunc(value, ir.IntType(bits)), address)
 
 
@@ -125,31 +133,31 @@ def _write(builder: Any, bits: int, address: Any, value: Any) -> None:
 def _get_cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     table, (pointer, pair) = sig.args[0], args
     row, column = cgutils.unpack_tuple(builder, pair, 2)
-    return _read(builder, table.bits, _address(builder, table.columns, table.bits, pointer, row, column))
+    return read_cell(builder, table.bits, cell_address(builder, table.columns, table.bits, pointer, row, column))
 
 
 @lower_builtin(operator.getitem, TableType, types.int64)
 def _get_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     table, (pointer, row) = sig.args[0], args
-    return builder.bitcast(_address(builder, table.columns, table.bits, pointer, row, None), cgutils.voidptr_t)
+    return builder.bitcast(cell_address(builder, table.columns, table.bits, pointer, row, None), cgutils.voidptr_t)
 
 
 @lower_builtin(operator.getitem, RowType, types.int64)
 def _get_entry(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return _read(builder, sig.args[0].bits, _address(builder, 1, sig.args[0].bits, args[0], args[1], None))
+    return read_cell(builder, sig.args[0].bits, cell_address(builder, 1, sig.args[0].bits, args[0], args[1], None))
 
 
 @lower_builtin(operator.setitem, TableType, _PAIR, types.int64)
 def _set_cell(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     table, (pointer, pair, value) = sig.args[0], args
     row, column = cgutils.unpack_tuple(builder, pair, 2)
-    _write(builder, table.bits, _address(builder, table.columns, table.bits, pointer, row, column), value)
+    write_cell(builder, table.bits, cell_address(builder, table.columns, table.bits, pointer, row, column), value)
     return context.get_dummy_value()
 
 
 @lower_builtin(operator.setitem, RowType, types.int64, types.int64)
 def _set_entry(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    _write(builder, sig.args[0].bits, _address(builder, 1, sig.args[0].bits, args[0], args[1], None), args[2])
+    write_cell(builder, sig.args[0].bits, cell_address(builder, 1, sig.args[0].bits, args[0], args[1], None), args[2])
     return context.get_dummy_value()
 
 

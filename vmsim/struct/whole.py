@@ -3,18 +3,28 @@
 Numba makes machine code of every function by itself, with all that it calls linked in and optimised again: the cost grows with
 the depth of the calls.  Here a function that only compiled code calls stops at optimised LLVM code of its own, and the entry
 point links the whole tree once.  Built on Numba's compiler pipelines (`pipeline_class`).
+
+A part of numbers and tables is written by `vmsim.struct.lower`, with all that it calls; only what works on NumPy's arrays goes through
+Numba's front end.
 """
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from numba import _dynfunc
+from llvmlite import ir
+from numba import _dynfunc, types
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import LoweringPass, register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
+from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
+from numba.core.environment import Environment
+from numba.core.funcdesc import PythonFunctionDescriptor
+from numba.core.typed_passes import NativeLowering, NoPythonBackend
 from numba.core.untyped_passes import InlineClosureLikes
+
+from vmsim.struct.lower import Unit
+from vmsim.struct.syntax import NONE, is_compiled_type, plain_type
 
 
 class _Part(JITCodeLibrary):
@@ -93,10 +103,54 @@ class _Callable(LoweringPass):
         return True
 
 
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _Lower(LoweringPass):
+    """Write a part and all that it calls as one module, beside a function that Numba's code can call."""
+
+    _name = "vmsim_lower"
+
+    def __init__(self) -> None:
+        LoweringPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        context, function = state.targetctx, state.func_id.func
+        module = context.codegen().create_library(state.func_id.func_qualname).create_ir_module(state.func_id.unique_name)
+        unit = Unit(context, module)
+        given = tuple(plain_type(argument) for argument in state.args)
+        returned = unit.return_type(function, given)
+        state.return_type = types.Tuple(returned) if isinstance(returned, tuple) else returned
+        state.typemap = {f"arg.{name}": argument for name, argument in zip(state.func_id.arg_names, state.args, strict=True)}
+        described = SimpleNamespace(func_id=state.func_id, arg_names=state.func_id.arg_names)
+        tags = [state.flags.get_mangle_string()]
+        description = PythonFunctionDescriptor.from_specialized_function(
+            described, state.typemap, state.return_type, {}, context.mangler, False, False, tags
+        )
+        _write_door(context, unit, description, unit.function(function, given))
+        unit.finish()
+        state.library.add_ir_module(module)
+        state["cr"] = _LowerResult(description, None, cfunc=None, env=Environment.from_fndesc(description))
+        return True
+
+
+def _write_door(context: Any, unit: Unit, description: Any, inner: Any) -> None:
+    """A function as Numba's code calls it, which calls one as the kernel's code does."""
+    door = context.declare_function(unit.module, description)
+    builder = ir.IRBuilder(door.append_basic_block("entry"))
+    result = builder.call(inner, context.call_conv.get_arguments(door))
+    if description.restype == NONE:
+        result = context.get_dummy_value()
+    elif isinstance(description.restype, types.BaseTuple):
+        items = [builder.extract_value(result, position) for position in range(len(description.restype))]
+        result = context.make_tuple(builder, description.restype, items)
+    context.call_conv.return_value(builder, result)
+
+
 class PartCompiler(CompilerBase):
     """Pipeline of functions that only compiled code calls."""
 
     def define_pipelines(self) -> list[Any]:
+        if all(is_compiled_type(argument) for argument in self.state.args):
+            return [_direct_pipeline()]
         pipeline = _lean_pipeline(self.state)
         _insert_before(pipeline, _AsPart, NativeLowering)
         pipeline.add_pass_after(_Callable, NativeLowering)
@@ -112,6 +166,14 @@ class ProgramCompiler(CompilerBase):
         _insert_before(pipeline, _AsProgram, NativeLowering)
         pipeline.finalize()
         return [pipeline]
+
+
+def _direct_pipeline() -> Any:
+    pipeline = PassManager("vmsim_direct")
+    for step, what in ((_AsPart, "begin a library"), (_Lower, "write it"), (_Callable, "make it known"), (NoPythonBackend, "finish")):
+        pipeline.add_pass(step, what)
+    pipeline.finalize()
+    return pipeline
 
 
 def _lean_pipeline(state: Any) -> Any:
