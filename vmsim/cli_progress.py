@@ -72,7 +72,7 @@ class PlainDisplay(Display):
 
     def progressed(self, job: Job, sim_ns: int, fraction: float | None) -> None:
         """Tell it if the last line was long ago."""
-        self._tell(f"row {job.row_id} seed {job.seed_index} at {format_duration(sim_ns)} simulated")
+        self._tell(f"row {job.row_id} seed {job.seed_index} {_how_far(sim_ns, fraction)}")
 
     def finished(self, job: Job, run: RunResult) -> None:
         """Tell it if the last line was long ago."""
@@ -134,7 +134,7 @@ class LiveDisplay(Display):
         line = self.lines.get(job.key)
         if line is None:
             return
-        self.bars.update(line, told=f"{format_duration(sim_ns)} simulated")
+        self.bars.update(line, told=_how_far(sim_ns, fraction))
         if fraction is not None:
             self.bars.update(line, total=1.0, completed=fraction)
 
@@ -156,6 +156,13 @@ class LiveDisplay(Display):
         left = self.left_s()
         ahead = "" if left is None else f", about {_clock(left)} left"
         self.bars.update(self.whole, completed=self.done, told=f"{self.done}/{self.total} runs{ahead}")
+
+
+def _how_far(sim_ns: int, fraction: float | None) -> str:
+    """Before the simulation begins, how much of a trace has been looked at; then how far the machine's clock is."""
+    if fraction is not None and sim_ns == 0:
+        return f"looking through a trace, {fraction:.0%}"
+    return f"at {format_duration(sim_ns)} simulated" + ("" if fraction is None else f", {fraction:.0%} of a trace")
 
 
 def choose_display(quiet: bool) -> type[Display]:

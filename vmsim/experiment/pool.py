@@ -24,7 +24,7 @@ from vmsim.errors import VmsimError
 from vmsim.experiment.record import RunResult
 
 Progress = Callable[[int, float | None], None]
-"""Called from inside a run with the simulated time in ns and the fraction that is done, where that is known."""
+"""Called from inside a run with the simulated time in ns and the fraction of the trace in hand that has been read, if there is one."""
 
 Keep = Callable[[RunResult], None]
 """Saves a result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,13 @@ from vmsim.struct.errno import ERRNO_NAMES, SIGBUS, SIGKILL, SIGSEGV
 from vmsim.struct.files import PAT_HASH, PAT_HASH_ON
 from vmsim.struct.histogram import bucket_bounds
 from vmsim.struct.ledger import LEDGER_NAMES
+from vmsim.struct.streams import ST_CALLS, ST_DIFFER, ST_LOST
 from vmsim.struct.syscalls import SYSCALL_NAMES
 from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, MM_LOCKED_VM, MM_MAP_COUNT, MM_SHMEMPAGES
 from vmsim.struct.vmstat import VMSTAT_NAMES
+from vmsim.workload.strace.left_out import RULES
+from vmsim.workload.strace.source import LogSource
+from vmsim.workload.trace.reading import listening
 
 Progress = Callable[[int, float | None], None]
 _SIGNALS = {SIGSEGV: "SIGSEGV", SIGBUS: "SIGBUS", SIGKILL: "SIGKILL"}
@@ -51,11 +56,13 @@ def run_one(
 ) -> RunResult:
     """Simulate a row under run `seed_index` of base seed `seed`. Raises VmsimError if the machine can't be built.
 
-    `progress` is called with the simulated time, ns, and None as long as nobody knows how far that is.
+    `progress` is called with the simulated time, ns, and how much of the trace is read that is read now, None if none is.
     """
     began = time.perf_counter()
-    built = build(run, seed, seed_index, outputs)
-    ending = built.machine.run((lambda now_ns: progress(now_ns, None)) if progress else None)
+    reading = _Reading(progress)
+    with listening(reading.read):
+        built = build(run, seed, seed_index, outputs)
+        ending = built.machine.run(reading.simulated if progress else None)
     tasks = tuple(_task_record(built, task, ending) for task in _all_tasks(built))
     bad = next((record.exit for record in tasks if record.exit not in (OK, DAEMON)), None)
     result = RunResult(
@@ -80,6 +87,27 @@ def run_one(
     )
     built.kernel.release()
     return result
+
+
+class _Reading:
+    """Puts together how far the simulated time is and how far the reading of traces."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._now_ns = 0
+        self._fraction: float | None = None
+
+    def read(self, path: str, done: int, total: int | None) -> None:
+        """So many bytes of a trace have been read."""
+        self._fraction = min(done / total, 1.0) if total else None
+        if self._progress is not None:
+            self._progress(self._now_ns, self._fraction)
+
+    def simulated(self, now_ns: int) -> None:
+        """The simulation has come to this time."""
+        self._now_ns = now_ns
+        if self._progress is not None:
+            self._progress(now_ns, self._fraction)
 
 
 def _all_tasks(built: Built) -> list[Task]:
@@ -137,7 +165,26 @@ def _proc_records(built: Built, ending: Ending) -> tuple[ProcRecord, ...]:
     kept = [ProcRecord(shown.task, shown.t_ns, shown.file, shown.text) for shown in built.shown]
     if built.dmesg.lines:
         kept.append(ProcRecord(THE_KERNEL, ending.now_ns, DMESG, built.dmesg.text()))
+    for number, source in enumerate(built.assembly.traces, 1):
+        if isinstance(source, LogSource):
+            kept.append(ProcRecord(source.task, ending.now_ns, "strace", _log_text(source, built.kernel.stream[number])))
     return tuple(kept)
+
+
+def _log_text(source: LogSource, row: NDArray[np.int64]) -> str:
+    """What became of a log of calls that was carried out as a program."""
+    facts = source.facts()
+    calls, differ, lost = (int(row[column]) for column in (ST_CALLS, ST_DIFFER, ST_LOST))
+    lines = [
+        f"{Path(source.request.path).name}: {facts.processes} processes, {facts.calls} memory calls; "
+        f"{facts.skipped.total()} other calls skipped",
+        f"{calls} calls carried out, {differ} answered otherwise than in the log",
+    ]
+    if lost:
+        lines.append(f"{lost} steps of tasks that had died here")
+    lines += [f"assumed: {count} {what}" for what, count in sorted(facts.assumed.items())]
+    lines += [f"left out: {count} by the rule '{rule}': {RULES[rule]}" for rule, count in sorted(facts.left_out.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _latencies(built: Built) -> tuple[LatencyRecord, ...]:

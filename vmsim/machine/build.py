@@ -42,14 +42,16 @@ from vmsim.struct.vmas import INDEX_BITS
 from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
 from vmsim.workload.program import MAX_TASKS, Assembler, Assembly, signed
+from vmsim.workload.strace.source import is_log, scan_log
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
-from vmsim.workload.trace.places import code_file, trace_request
-from vmsim.workload.trace.source import check_places, scan_areas
+from vmsim.workload.trace.places import code_file, log_file_names, trace_request
+from vmsim.workload.trace.source import TraceRequest, check_places, scan_areas
 
 _CAPABILITIES = {
     "CAP_IPC_LOCK": t.CAP_IPC_LOCK, "CAP_SYS_RESOURCE": t.CAP_SYS_RESOURCE, "CAP_SYS_ADMIN": t.CAP_SYS_ADMIN,
     "CAP_SYS_NICE": t.CAP_SYS_NICE, "CAP_SYS_RAWIO": t.CAP_SYS_RAWIO,
 }  # fmt: skip
+_MEMORY_FILES = ("/dev/shm/", "/memfd:", "/dev/zero")
 _STACK_GAP_BYTES = 128 * MIB  # arch/x86/mm/mmap.c: MIN_GAP, without address-space randomisation
 
 
@@ -72,25 +74,57 @@ def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
     """All files by name with their sizes in pages: the experiment's, then those of the programs' images."""
     page = scenario.machine.page_size
     table: dict[str, tuple[FileSpec | None, int]] = {name: (spec, -(-spec.size // page)) for name, spec in scenario.files.items()}
-    table.update(_code_of_traces(scenario))
+    task_pages = _geometry(scenario)[kn.G_TASK_PAGES]
+    for task, step, request in _traces(scenario):
+        if is_log(request):
+            table.update(_files_of_log(scenario, task, request, int(task_pages)))
+        elif step.map == "recorded":
+            table.update(_code_of_trace(task, request, int(task_pages)))
     if any(task.image == "dynamic" for task in scenario.tasks):
         table.update({f" {name}": (None, pages) for name, pages in IMAGE_FILES.items()})
     return table
 
 
-def _code_of_traces(scenario: Scenario) -> Iterator[tuple[str, tuple[None, int]]]:
-    """The files that hold the code of traces which run where they were recorded."""
-    task_pages = int(geometry(get_profile(scenario.machine.arch), scenario.machine.page_size, scenario.machine.tlb)[kn.G_TASK_PAGES])
+def _geometry(scenario: Scenario) -> list[int]:
+    return list(geometry(get_profile(scenario.machine.arch), scenario.machine.page_size, scenario.machine.tlb))
+
+
+def _traces(scenario: Scenario) -> Iterator[tuple[TaskSpec, TraceStep, TraceRequest]]:
+    """Every trace step with its task and what it asks for."""
     for task in scenario.tasks:
         for step in all_steps(task.program):
-            if isinstance(step, TraceStep) and step.map == "recorded":
-                if task.image != "none":
-                    raise VmsimError(f"task {task.name}: {step.file} brings its own code: map: recorded needs image: none")
-                request = trace_request(step, scenario.machine.page_size)
-                check_places(request, scan_areas(request), task_pages)
-                name, pages = code_file(request)
-                if pages:
-                    yield name, (None, pages)
+            if isinstance(step, TraceStep):
+                yield task, step, trace_request(step, scenario.machine.page_size)
+
+
+def _code_of_trace(task: TaskSpec, request: TraceRequest, task_pages: int) -> dict[str, tuple[FileSpec | None, int]]:
+    """The file that holds the code of a trace which runs where it was recorded."""
+    if task.image != "none":
+        raise VmsimError(f"task {task.name}: {request.path} brings its own code: map: recorded needs image: none")
+    check_places(request, scan_areas(request), task_pages)
+    name, pages = code_file(request)
+    return {name: (None, pages)} if pages else {}
+
+
+def _files_of_log(scenario: Scenario, task: TaskSpec, request: TraceRequest, task_pages: int) -> dict[str, tuple[FileSpec | None, int]]:
+    """The files that a log of calls maps: on the machine's first device if it has one, else in memory."""
+    if task.image != "none":
+        raise VmsimError(f"task {task.name}: {request.path} is a log of calls, whose addresses are its own: it needs image: none")
+    facts = scan_log(request, task_pages)
+    names = log_file_names(request, facts)
+    in_memory = [not scenario.machine.devices or file.path.startswith(_MEMORY_FILES) for file in facts.files]
+    specs = [FileSpec(size=0, fs="tmpfs" if memory else "ext4") for memory in in_memory]
+    return {name: (spec, file.pages) for name, spec, file in zip(names, specs, facts.files, strict=True)}
+
+
+def _forbid_mmap(kernel: Kernel, scenario: Scenario, ids: Mapping[str, int]) -> None:
+    """Pipes, sockets and directories of logs of calls: they are open, but can't be mapped."""
+    for _, _, request in _traces(scenario):
+        if is_log(request):
+            facts = scan_log(request, int(kernel.geo[kn.G_TASK_PAGES]))
+            for name, file in zip(log_file_names(request, facts), facts.files, strict=True):
+                if file.kind == f.FILE_WITHOUT_MMAP:
+                    kernel.file[ids[name], f.FI_KIND] = f.FILE_WITHOUT_MMAP
 
 
 def _instances(tasks: tuple[TaskSpec, ...]) -> list[tuple[str, TaskSpec]]:
@@ -226,9 +260,10 @@ def _assemble(
     scenario: Scenario, instances: list[tuple[str, TaskSpec]], files: Mapping[str, int]
 ) -> tuple[Assembly, list[tuple[int, Assembler]]]:
     assembly = Assembly()
+    task_pages = int(_geometry(scenario)[kn.G_TASK_PAGES])
     entries = []
     for name, spec in instances:
-        assembler = Assembler(assembly, name, scenario.machine.page_size, files, spec.vars)
+        assembler = Assembler(assembly, name, scenario.machine.page_size, files, spec.vars, task_pages)
         entries.append((assembler.assemble(spec.program), assembler))
     return assembly, entries
 
@@ -259,6 +294,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     _fill_settings(kernel, scenario)
     boot(kernel, zones, scenario)
     _fill_files(kernel, scenario, table)
+    _forbid_mmap(kernel, scenario, ids)
     _fill_image(kernel, machine.page_size, ids)
     if assembly.code:
         kernel.code[: len(assembly.code)] = np.array(assembly.code, np.int64)

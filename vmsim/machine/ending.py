@@ -28,6 +28,7 @@ from vmsim.struct.tasks import (
     WAIT_POST,
     WAIT_TASK,
     WAIT_THROTTLE,
+    WAIT_TURN,
     WAIT_WRITEBACK,
 )
 from vmsim.units import format_duration
@@ -93,6 +94,8 @@ def _waits(kernel: KernelTables, task: Task, events: Sequence[str]) -> str:
         return f"waits for the end of task {arg} {since}"
     if kind == WAIT_CHILD:
         return f"waits for the end of a child {since}"
+    if kind == WAIT_TURN:
+        return f"waits for task {arg} to carry out its part of a log {since}"
     if kind == WAIT_POST:
         event, count = arg >> 32, arg & 0xFFFFFFFF
         name = events[event] if event < len(events) else event

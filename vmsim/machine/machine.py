@@ -29,6 +29,7 @@ from vmsim.struct.reclaim import N_OOM_PANIC
 from vmsim.struct.streams import ST_LENGTH, ST_POS, ST_STATE, STREAM_AGAIN, STREAM_BUFFER, STREAM_ENDED, STREAM_OPEN
 from vmsim.struct.tasks import T_KILLED, T_START_NS, T_STATE, TASK_RUNNABLE
 from vmsim.units import NS_PER_MS, NS_PER_US
+from vmsim.workload.strace.source import LogSource
 from vmsim.workload.trace.source import TraceSource
 
 PROGRESS_NS: Final = 100 * NS_PER_MS  # of simulated time between two calls of `progress`
@@ -53,7 +54,7 @@ class Options:
     daemons: Mapping[int, Task] = field(default_factory=dict)
     series: Series | None = None
     show: Callable[[int, Task], None] | None = None  # keeps the texts of a program's `show` step, by its number
-    traces: tuple[TraceSource, ...] = ()
+    traces: tuple[TraceSource | LogSource, ...] = ()
     dmesg: Dmesg | None = None
 
 

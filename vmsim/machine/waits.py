@@ -25,13 +25,14 @@ from vmsim.struct.tasks import (
     WAIT_TASK,
     WAIT_THROTTLE,
     WAIT_TIMER,
+    WAIT_TURN,
     WAIT_WRITEBACK,
 )
 from vmsim.struct.vmstat import NR_FREE_PAGES
 
 _COLUMN: Final = {
     WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE,
-    WAIT_THROTTLE: L_WAIT_WRITE, WAIT_CHILD: L_SLEEP, WAIT_POST: L_SLEEP,
+    WAIT_THROTTLE: L_WAIT_WRITE, WAIT_CHILD: L_SLEEP, WAIT_POST: L_SLEEP, WAIT_TURN: L_SLEEP,
     WAIT_EVENT: L_SLEEP, WAIT_QUEUE: L_WAIT_WRITE,
 }  # fmt: skip
 
@@ -49,10 +50,11 @@ class Waits:
     | task | tid | when that task has ended |
     | child | tid of a child, or 0, << 32 and of the process | when it, or a child of the process, has ended |
     | post | event << 32 and a count | when the event has so many posts |
+    | turn | tid | when that task, or another, begins to wait for its turn and it is this one's, or when a task has ended |
     """
 
     __slots__ = (
-        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_pages", "_for_task", "_for_child", "_for_post",
+        "_clock", "_woken", "_tasks", "_frame", "_locked", "_writeback", "_pages", "_for_task", "_for_child", "_for_post", "_for_turn",
         "_kernel", "_nr_free", "for_memory", "_dev", "_for_queue", "_events", "_pending", "enough_memory",
     )  # fmt: skip
 
@@ -69,6 +71,7 @@ class Waits:
         self._for_task: dict[int, list[Task]] = {}
         self._for_child: dict[int, list[Task]] = {}  # by process
         self._for_post: dict[int, list[Task]] = {}  # by event
+        self._for_turn: dict[int, Task] = {}  # tasks of logs of calls that wait for their turn
         self._kernel = kernel
         self.for_memory: list[Task] = []  # those that wait for free memory
         self.enough_memory = 0
@@ -139,6 +142,7 @@ class Waits:
                     tasks.remove(task)
                     if not tasks:
                         del waiting[key]
+        self._for_turn.pop(task.tid, None)
         if task in self.for_memory:
             self.for_memory.remove(task)
         self._for_queue = [(device, other) for device, other in self._for_queue if other is not task]
@@ -147,6 +151,9 @@ class Waits:
     def task_ended(self, tid: int, at_ns: int) -> None:
         """Wake the tasks that wait for the end of this one."""
         for task in self._for_task.pop(tid, ()):
+            self.wake(task, at_ns)
+        for task in list(self._for_turn.values()):  # it may have been the one whose turn it was
+            del self._for_turn[task.tid]
             self.wake(task, at_ns)
         if self._for_child:
             for task in self._for_child.pop(int(self._kernel.task[tid, T_PARENT]), ()):
@@ -191,6 +198,11 @@ class Waits:
             if self._kernel.event[arg >> 32] >= arg & 0xFFFFFFFF:
                 return False
             self._for_post.setdefault(arg >> 32, []).append(task)
+        elif kind == WAIT_TURN:
+            other = self._for_turn.pop(arg, None)
+            self._for_turn[task.tid] = task
+            if other is not None:
+                self.wake(other, task.since_ns)
         elif kind == WAIT_QUEUE:
             if not self._full(arg):
                 return False

@@ -80,11 +80,10 @@ def load_image(k, tid, mm):
 
 
 @compiled
-def sys_exec(k, tid):
-    """execve(2) of a program with the image of the machine's programs: a new address space without locks or handlers.
+def exec_mmap(k, tid, task_size, mmap_base):
+    """Give a task a new, empty address space without locks or handlers: 0, or -ENOMEM with the old one kept.
 
-    MCL_FUTURE ends with the old one; what PR_SET_THP_DISABLE said stays. 0, or -ENOMEM with the old address space kept, or lost where
-    only a part of the image could be mapped.
+    MCL_FUTURE ends with the old one; what PR_SET_THP_DISABLE said stays. Sizes are in pages.
     """
     old = k.task[tid, T_MM]
     flags = k.mm[old, MM_DEF_FLAGS] & VM_NOHUGEPAGE
@@ -92,8 +91,8 @@ def sys_exec(k, tid):
     if mm == 0:
         return -ENOMEM
     k.led[L_SYSCALL] += k.cost[C_EXEC_BASE]
-    k.mm[mm, MM_TASK_SIZE] = k.image[0, IM_TASK_SIZE] if k.image[0, IM_TASK_SIZE] != 0 else k.mm[old, MM_TASK_SIZE]
-    k.mm[mm, MM_MMAP_BASE] = k.image[0, IM_MMAP_BASE] if k.image[0, IM_TASK_SIZE] != 0 else k.mm[old, MM_MMAP_BASE]
+    k.mm[mm, MM_TASK_SIZE] = task_size
+    k.mm[mm, MM_MMAP_BASE] = mmap_base
     k.mm[mm, MM_DEF_FLAGS] = flags
     k.mm[mm, MM_FLAGS] = k.mm[old, MM_FLAGS]
     index_create(k, mm)
@@ -110,7 +109,21 @@ def sys_exec(k, tid):
     k.task[tid, T_SEGV_PC] = -1
     k.task[tid, T_BUS_PC] = -1
     k.task[tid, T_SAVED_PC] = -1
-    return load_image(k, tid, mm)
+    return 0
+
+
+@compiled
+def sys_exec(k, tid):
+    """execve(2) of a program with the image of the machine's programs.
+
+    0, or -ENOMEM with the old address space kept, or lost where only a part of the image could be mapped.
+    """
+    old = k.mm[k.task[tid, T_MM]]
+    given = k.image[0, IM_TASK_SIZE] != 0
+    result = exec_mmap(
+        k, tid, k.image[0, IM_TASK_SIZE] if given else old[MM_TASK_SIZE], k.image[0, IM_MMAP_BASE] if given else old[MM_MMAP_BASE]
+    )
+    return result if result < 0 else load_image(k, tid, k.task[tid, T_MM])
 
 
 @entry

@@ -143,7 +143,8 @@ def _facts(summary: TraceSummary) -> Iterator[tuple[str, str]]:
     if summary.format == "strace":
         yield "lines", f"{summary.records:,}"
         calls = ", ".join(f"{count:,} {name}" for name, count in summary.calls.items()) or "none"
-        yield "memory calls", f"{calls} ('vmsim strace {summary.path}' replays them)"
+        yield "memory calls", f"{calls} ('vmsim strace {summary.path}' replays them, a step 'trace: {summary.path}' runs them)"
+        yield "other calls", f"{summary.other_calls:,}, of {summary.processes:,} processes and threads in all"
     else:
         yield from _access_facts(summary)
     if summary.first_bad is not None:

@@ -13,11 +13,13 @@ from vmsim.spec.values import ByteExpr, Choice, Positive, Register, Text, TimeEx
 
 
 class TraceStep(StepParent):
-    """The accesses of a trace file, in their order. `{trace: web.lackey.gz}` is short for `{trace: {file: web.lackey.gz}}`."""
+    """The accesses of a trace file, or the memory calls of an strace log. `{trace: web.lackey.gz}` is short for `{trace: {file: ...}}`."""
 
     step = "trace"
     shorthand = "file"
-    file: Text = Field(description="plain, lackey, ChampSim, libCacheSim or CSV file, also .gz, .xz, .zst; beside the experiment's file")
+    file: Text = Field(
+        description="plain, lackey, ChampSim, libCacheSim, CSV or strace file, also .gz, .xz, .zst; beside the experiment's file"
+    )
     format: Text = Field(default="auto", description="name of the format, with options as `csv:addr=2`; auto: guessed from the contents")
     map: Annotated[str, Choice("mapping", ("arena", "recorded"))] = Field(
         default="arena",
@@ -31,8 +33,8 @@ class TraceStep(StepParent):
     fetches: Annotated[str, Choice("treatment", ("touch", "skip"))] = Field(
         default="touch", description="whether instruction fetches are accesses or left out"
     )
-    limit: Positive | None = Field(default=None, description="only so many accesses from the start; default: all")
-    work: TimeExpr = Field(default=Num(0), description="CPU time of the program for each access")
+    limit: Positive | None = Field(default=None, description="only so many accesses (memory calls of a log) from the start; default: all")
+    work: TimeExpr = Field(default=Num(0), description="CPU time of the program for each access or call")
 
     @field_validator("file")
     @classmethod

@@ -63,16 +63,13 @@ def mark_cache_warm() -> None:
     (CACHE / "complete").touch()
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
-
 if JIT:
     from numba import njit, types
     from numba.core import config as _numba_config
 
     from vmsim.struct.whole import PartCompiler, ProgramCompiler
 
-    if _numba_config.CACHE_DIR != os.environ["NUMBA_CACHE_DIR"]:
-        _numba_config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+    _numba_config.CACHE_DIR = str(CACHE)  # never NUMBA_CACHE_DIR's: what is kept there may come from other sources
 
     def _one_type(given: Any) -> Any:
         """Every number is an int64: a literal, a bool or an int32 would compile the function once more each."""

@@ -78,6 +78,8 @@ T_WB_LEFT = 87
 T_SYNC = 88  # how far its synchronous write has come, and of which file sync(2) is writing
 T_SYNC_FILE = 89
 T_WB_LAST = 90  # and the page that was written last
+T_LOG = 91  # which task of a log of calls it is: stream << 16 | its number there; and the capabilities that it began with
+T_LOG_CAPS = 92
 TASK_COLUMNS = 96
 
 TASK_RUNNABLE = 1
@@ -95,6 +97,7 @@ WAIT_EVENT = 7  # a daemon: until its bit of SC_WAKE is set; argument: ns, or 0 
 WAIT_QUEUE = 8  # until a device's queue has room for a write; argument device
 WAIT_CHILD = 10  # until a child of the process has ended; argument: which child, or 0 for any << 32 | the process
 WAIT_POST = 11  # until an event has enough posts; argument: event << 32 | how many
+WAIT_TURN = 12  # until another task has carried out its part of a log; argument: which task
 
 KILLED_BY_OOM = 2
 

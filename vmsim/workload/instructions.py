@@ -32,6 +32,7 @@ OP_FORK = 20  # CLONE_* flags, target, number of the child's name
 OP_WAIT = 21  # pid, -1: any child, 0: all
 OP_POST = 22  # event, count
 OP_WAIT_FOR = 23  # event, count
+OP_CALLS = 29  # number of its stream, numbers of the names of processes and threads, work ns
 OP_TRACE = 30  # number of its stream, page 0's address, work ns
 
 ALU_ADD = 0

@@ -83,6 +83,7 @@ from vmsim.workload.instructions import (
     GO_ON,
     OP_ACCESS,
     OP_ALU,
+    OP_CALLS,
     OP_COMPUTE,
     OP_COUNT_DOWN,
     OP_DAEMON,
@@ -99,6 +100,7 @@ from vmsim.workload.instructions import (
     OP_TRACE,
     OP_WAIT_FOR,
 )
+from vmsim.workload.logged import op_calls
 from vmsim.workload.patterns import draw_accesses
 from vmsim.workload.processes import op_process
 from vmsim.workload.scout import scout_uniform
@@ -381,6 +383,10 @@ def _run_program(k, tid):
             reason = _op_trace(k, tid, pc)
         elif OP_FORK <= op <= OP_WAIT_FOR:
             reason = op_process(k, tid, pc, op)
+        elif op == OP_CALLS:
+            reason = op_calls(k, tid, pc)
+            if reason == GO_ON:
+                reason = _after_kernel(k)
         elif op == OP_SLEEP:
             return _op_sleep(k, tid, pc)
         elif op == OP_DAEMON:

@@ -62,15 +62,17 @@ from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
 from vmsim.workload.operands import process_operands
 from vmsim.workload.processes import CLONE_VM
+from vmsim.workload.strace.source import LogSource, is_log, scan_log
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
-from vmsim.workload.trace.places import placed_areas, trace_request
-from vmsim.workload.trace.source import TraceSource, scan_arena
+from vmsim.workload.trace.places import log_file_names, placed_areas, trace_request
+from vmsim.workload.trace.source import TraceRequest, TraceSource, scan_arena
 
 _ALU = {
     "+": ins.ALU_ADD, "-": ins.ALU_SUB, "*": ins.ALU_MUL, "//": ins.ALU_DIV, "%": ins.ALU_MOD, "&": ins.ALU_AND, "|": ins.ALU_OR,
     "^": ins.ALU_XOR, "<<": ins.ALU_SHL, ">>": ins.ALU_SHR, "<": ins.ALU_LT, "<=": ins.ALU_LE, "==": ins.ALU_EQ, "!=": ins.ALU_NE,
     ">": ins.ALU_GT, ">=": ins.ALU_GE, "min": ins.ALU_MIN, "max": ins.ALU_MAX,
 }  # fmt: skip
+TASK_PAGES = (1 << 35) - 1  # of a program on x86-64
 MAX_TASKS = 1 << 14  # that the programs of a run can make
 UNKNOWN_ROUNDS = 1 << 10  # of loops whose count is not constant and of handlers, as far as room for new tasks goes
 _SIGNALS = {"SIGSEGV": SIGSEGV, "SIGBUS": SIGBUS}
@@ -96,7 +98,7 @@ class Assembly:
     events: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     shows: list[tuple[str, ...]] = field(default_factory=list)  # files of /proc to keep, by -1 - mark
-    traces: list[TraceSource] = field(default_factory=list)
+    traces: list[TraceSource | LogSource] = field(default_factory=list)
 
 
 def signed(value: int) -> int:
@@ -111,11 +113,14 @@ def _expect(step: Syscall) -> int:
 class Assembler:
     """Appends one task's program to an assembly. `files` gives file ids by name; `page_size` is in bytes."""
 
-    def __init__(self, out: Assembly, task: str, page_size: int, files: Mapping[str, int], variables: Mapping[str, int]) -> None:
+    def __init__(
+        self, out: Assembly, task: str, page_size: int, files: Mapping[str, int], variables: Mapping[str, int], task_pages: int = TASK_PAGES
+    ) -> None:
         self.out = out
         self.task = task
         self.page_size = page_size
         self.files = files
+        self.task_pages = task_pages
         self.variables = dict(variables)
         self.registers: dict[str, int] = {}
         self.lengths: dict[str, Expr] = {}
@@ -125,6 +130,7 @@ class Assembler:
         self.rounds = 1  # how often the steps in hand are run, at most
         self.forks = 0  # tasks that the program makes, at most
         self.first_pattern = self.nr_patterns = 0  # its rows of `pattern`
+        self.inside = 0  # fork and clone steps around the one in hand
 
     def assemble(self, program: Program) -> int:
         """The code of a program and of its handlers; the number of its first instruction."""
@@ -289,13 +295,18 @@ class Assembler:
     def apart(self, program: Program) -> None:
         """Steps that end in the end of their task; what they map, the steps after them do not know."""
         lengths = dict(self.lengths)
+        self.inside += 1
         self.steps(program)
+        self.inside -= 1
         self.emit(ins.OP_EXIT)
         self.lengths = lengths
 
     def trace(self, step: TraceStep) -> None:
         """The mappings that a trace needs, and its accesses."""
         request = trace_request(step, self.page_size)
+        if is_log(request):
+            self.calls(step, request)
+            return
         base: Expr | int = 0
         if step.map == "recorded":
             for area, fd, pgoff in placed_areas(request, self.files):
@@ -310,6 +321,22 @@ class Assembler:
             base = self.arena(step, footprint.arena_bytes)
         self.out.traces.append(source)
         self.emit(ins.OP_TRACE, len(self.out.traces), base, step.work)
+
+    def calls(self, step: TraceStep, request: TraceRequest) -> None:
+        """The calls of a log, where it was recorded."""
+        where = f"task {self.task}: {step.file} is a log of calls"
+        if self.inside:
+            raise VmsimError(f"{where}, which makes tasks of its own: it can't be in a fork or clone step")
+        if step.region is not None or step.as_ is not None or step.fetches != "touch":
+            raise VmsimError(f"{where}, whose addresses are its own: region, as and fetches are for traces of accesses")
+        facts = scan_log(request, self.task_pages)
+        self.forks = min(self.forks + self.rounds * facts.tasks, MAX_TASKS + 1)
+        if self.forks > MAX_TASKS:
+            raise VmsimError(f"{where} of more than {MAX_TASKS} processes and threads")
+        names = log_file_names(request, facts)
+        self.out.traces.append(LogSource(request, self.task, self.task_pages, self.files[names[0]] if names else 0))
+        labels = [self.numbered(self.out.children, name, MAX_TASKS) for name in ("process", "thread")]
+        self.emit(ins.OP_CALLS, len(self.out.traces), *labels, step.work)
 
     def arena(self, step: TraceStep, size: int) -> Expr:
         """Where a trace's arena lies: in a region of the program's, if it is large enough, or in a mapping for it."""

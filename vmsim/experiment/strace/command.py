@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from vmsim.experiment.strace.left_out import RULES
-from vmsim.experiment.strace.names import ERRNO_NAMES
-from vmsim.experiment.strace.replay import Divergence, Tally, replay_log
+from vmsim.experiment.strace.replay import replay_log
+from vmsim.workload.strace.left_out import RULES
 from vmsim.workload.strace.log import Entry
+from vmsim.workload.strace.names import ERRNO_NAMES
+from vmsim.workload.strace.replayer import Divergence, Tally
 
 _LONGEST = 160
 

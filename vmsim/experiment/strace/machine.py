@@ -18,21 +18,19 @@ from vmsim.struct.syscalls import SYS_BRK, SYS_FTRUNCATE
 from vmsim.workload import replay as r
 from vmsim.workload import replay_tasks as rt
 from vmsim.workload.replay import replay_step
+from vmsim.workload.strace.target import PAGE_SHIFT
 
-PAGE_SHIFT = 12
 FRAMES = 1 << 21  # 8 GiB
 TASKS = 2048
 FILE_SLOTS = 1 << 26
 _LARGEST_FILE = 1 << 22  # pages
 _FILE_ROWS = 4000
 _OPENINGS = 1 << 20
-VM_MAY = v.VM_MAYREAD | v.VM_MAYWRITE | v.VM_MAYEXEC
 _MMAP_MIN_ADDR = 65536  # Model: CONFIG_DEFAULT_MMAP_MIN_ADDR of distributions' kernels
 _MAX_MAP_COUNT = 65530
 _STACK_LIMIT = 8 << 20
 _MEMLOCK_LIMIT = {False: 64 << 10, True: 8 << 20}  # since 5.16: include/uapi/linux/resource.h (MLOCK_LIMIT)
 _STACK_GUARD_PAGES = 256
-ALL_CAPS = t.CAP_IPC_LOCK | t.CAP_SYS_RESOURCE | t.CAP_SYS_ADMIN | t.CAP_SYS_NICE | t.CAP_SYS_RAWIO
 OUT_OF_MEMORY = "memory of the simulated machine"
 
 
@@ -68,7 +66,7 @@ class Machine:
             raise ImpossibleState("a call of a replayed log would sleep")
         return self._shown[VW_RESULT]
 
-    def call(self, tid: int, nr: int, numbers: list[int], place: int = 0) -> int:
+    def call(self, tid: int, nr: int, numbers: list[int], place: int = 0, expected: int = 0) -> int:
         """Carry out a system call; a mapping without an address is put at the page `place` if it is free. Returns value or -errno."""
         self.kernel.sc[kn.SC_PLACE] = place
         a = [as_signed(number) for number in numbers] + [0] * (6 - len(numbers))
@@ -101,9 +99,13 @@ class Machine:
         """Let a task's heap begin at `start` and end at `address`, in bytes."""
         self.step(tid, rt.STEP_HEAP, start, address)
 
+    def brk(self, tid: int) -> int:
+        """Where the heap ends, in bytes."""
+        return self.call(tid, SYS_BRK, [0])
+
     def heap_end(self, tid: int) -> int:
         """The page after the heap."""
-        return -(-self.call(tid, SYS_BRK, [0]) >> PAGE_SHIFT)
+        return -(-self.brk(tid) >> PAGE_SHIFT)
 
     def new_tid(self) -> int:
         """A row for a task. Raises VmsimError if a log has too many at once."""
@@ -140,7 +142,15 @@ class Machine:
         row[2 * t.RLIMIT_STACK] = _STACK_LIMIT
         row[2 * t.RLIMIT_MEMLOCK : 2 * t.RLIMIT_MEMLOCK + 2] = _MEMLOCK_LIMIT[self.modern]
 
-    def new_file(self, size: int, kind: int) -> int:
+    def set_limit(self, tid: int, resource: int, soft: int, hard: int, new: bool) -> None:
+        """Set a limit of a process."""
+        self.kernel.rlim[tid, 2 * resource : 2 * resource + 2] = soft, hard
+
+    def set_caps(self, tid: int, caps: int) -> None:
+        """Say what a task may do."""
+        self.kernel.task[tid, t.T_CAPS] = caps
+
+    def new_file(self, size: int, kind: int, path: str) -> int:
         """A row for a file of `size` bytes, all of it a hole; its contents don't matter."""
         table = self.kernel.file
         used = int(self.kernel.sc[kn.SC_FILE_NEXT])

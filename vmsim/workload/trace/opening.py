@@ -17,6 +17,7 @@ from vmsim.workload.trace.format import (
     known_formats,
     shown,
 )
+from vmsim.workload.trace.reading import told
 from vmsim.workload.trace.stream import ByteStream, StreamError
 
 SAMPLE_BYTES = 1 << 16
@@ -85,7 +86,9 @@ class Trace:
 
     def __iter__(self) -> Iterator[Chunk]:
         with self.open() as stream:
-            yield from self.format.chunks(stream, self.faults)
+            for chunk in self.format.chunks(stream, self.faults):
+                told(self.path, stream.read_bytes, stream.total_bytes)
+                yield chunk
 
     def open(self) -> ByteStream:
         """The file's decompressed bytes from the beginning, and `faults` without any."""

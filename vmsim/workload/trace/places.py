@@ -1,4 +1,4 @@
-"""Traces where they were recorded: the mappings of a trace step, and the file that stands for its program's code."""
+"""Traces where they were recorded: the mappings of a trace step, and the files that they need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from vmsim.spec.traces import TraceStep
 from vmsim.struct.files import FMODE_READ
+from vmsim.workload.strace.source import LogFacts
 from vmsim.workload.trace.source import Area, TraceRequest, scan_areas
 
 
@@ -18,6 +19,11 @@ def trace_request(step: TraceStep, page_size: int) -> TraceRequest:
 def code_file(request: TraceRequest) -> tuple[str, int]:
     """Name and pages of the file that holds the code of a trace; it is no file of the experiment's."""
     return f" code of {request.path}", sum(area.pages for area in scan_areas(request) if area.is_code)
+
+
+def log_file_names(request: TraceRequest, facts: LogFacts) -> list[str]:
+    """Names of the files that a log maps, in the order of their numbers; they are no files of the experiment's."""
+    return [f" {number} of {request.path} up to {request.limit}: {file.path}" for number, file in enumerate(facts.files)]
 
 
 def placed_areas(request: TraceRequest, files: Mapping[str, int]) -> Iterator[tuple[Area, int, int]]:

@@ -70,7 +70,8 @@ class TracePart(Trace):
                 yield chunk
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def file_stamp(path: str) -> tuple[int, int]:
+    """When a file was changed, and its size: another stamp, another file. Raises TraceError if it isn't there."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
@@ -80,12 +81,12 @@ def _stamp(path: str) -> tuple[int, int]:
 
 def scan_arena(request: TraceRequest) -> Footprint:
     """Where the touched regions lie in one mapping. Raises TraceError for the first bad line or record."""
-    return _scan_arena(request, _stamp(request.path))
+    return _scan_arena(request, file_stamp(request.path))
 
 
 def scan_areas(request: TraceRequest) -> tuple[Area, ...]:
     """The mappings that the trace needs where it was recorded. Raises TraceError for the first bad line or record."""
-    return _scan_areas(request, _stamp(request.path))
+    return _scan_areas(request, file_stamp(request.path))
 
 
 @lru_cache(maxsize=32)

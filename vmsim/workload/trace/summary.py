@@ -90,6 +90,8 @@ class TraceSummary:
     regions: list[Region] = field(default_factory=list)
     regions_in_all: int = 0
     calls: dict[str, int] = field(default_factory=dict)
+    other_calls: int = 0
+    processes: int = 0
     first_bad: TraceError | None = None
     bad: int = 0
     stopped: bool = False
@@ -220,6 +222,7 @@ def _letters(kinds: int) -> str:
 def _count_calls(trace: Trace, summary: TraceSummary, progress: Progress | None) -> None:
     """Lines of an strace log, and how many calls concern memory."""
     calls: Counter[str] = Counter()
+    processes: set[int] = set()
     with trace.open() as stream:
         for number, line in enumerate(_lines(stream, trace.path, trace.faults), 1):
             if trace.faults.stopped:
@@ -232,9 +235,13 @@ def _count_calls(trace: Trace, summary: TraceSummary, progress: Progress | None)
             summary.records += bool(line)
             if parsed.kind in (CALL, BEGUN) and parsed.name in MEMORY_CALLS:
                 calls[parsed.name] += 1
+            elif parsed.kind in (CALL, BEGUN):
+                summary.other_calls += 1
+            processes.add(parsed.pid)
             if progress is not None and number % 4096 == 0:
                 progress(trace.read_bytes, trace.total_bytes)
     summary.calls = dict(calls.most_common())
+    summary.processes = max(len(processes), 1)
 
 
 def _lines(stream: ByteStream, path: str, faults: Faults) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmsim.experiment.strace.names import number
+from vmsim.workload.strace.names import number
 from vmsim.workload.strace.values import Descriptor, descriptor, fields, split_args, string
 
 

@@ -42,5 +42,7 @@ class Strace(TraceFormat):
     def chunks(self, stream: ByteStream, faults: Faults) -> Iterator[Chunk]:
         """There are none: raises TraceError."""
         raise TraceError(
-            faults.file, "this is an strace log: it has system calls, not accesses ('vmsim strace FILE' replays it)"
+            faults.file,
+            "this is an strace log: it has system calls, not accesses "
+            "('vmsim strace FILE' compares them, a program's step 'trace: FILE' carries them out)",
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vmsim.experiment.strace.machine import ALL_CAPS, PAGE_SHIFT, VM_MAY, Machine
-from vmsim.experiment.strace.process import Task
 from vmsim.spec.flags import PROT_GROWSDOWN
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.errno import EAGAIN, ENOMEM, EPERM
 from vmsim.struct.syscalls import SYS_MUNMAP
+from vmsim.workload.strace.process import Task
+from vmsim.workload.strace.target import ALL_CAPS, PAGE_SHIFT, VM_MAY, Target
 
 _PLAIN = v.VM_READ | v.VM_WRITE | VM_MAY
 _NEAR = 128  # VMAs of an image that no log shows
@@ -26,7 +26,7 @@ HEAP = "heaps that begin where the first brk of the program says"
 class Assumptions:
     """Makes the simulated state agree with what an answer tells of the part that the log doesn't show."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Target) -> None:
         self._machine = machine
         self.made: Counter[str] = Counter()
         self._largest_charge = 0

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from vmsim.experiment.strace import names as n
-from vmsim.experiment.strace.calls import MemoryCalls
-from vmsim.experiment.strace.files import HUGETLB, OTHER, PLAIN_ZERO, Files, Inode, Opening, mode_of
-from vmsim.experiment.strace.left_out import HUGE_PAGES
-from vmsim.experiment.strace.machine import ALL_CAPS, PAGE_SHIFT, Machine
-from vmsim.experiment.strace.names import number
-from vmsim.experiment.strace.process import Privileges, Processes, Task
 from vmsim.struct import kernel as kn
 from vmsim.struct import tasks as t
 from vmsim.struct.files import FMODE_READ, FMODE_WRITE
+from vmsim.workload.strace import names as n
+from vmsim.workload.strace.calls import MemoryCalls
+from vmsim.workload.strace.files import HUGETLB, OTHER, PLAIN_ZERO, Files, Inode, Opening, mode_of
+from vmsim.workload.strace.left_out import HUGE_PAGES
 from vmsim.workload.strace.line import Line
+from vmsim.workload.strace.names import number
+from vmsim.workload.strace.process import Privileges, Processes, Task
+from vmsim.workload.strace.target import ALL_CAPS, PAGE_SHIFT, Target
 from vmsim.workload.strace.values import descriptor, fields, noted_path, split_args, string, without_comments
 
 Handler = Callable[["Bookkeeping", Task, Line, list[str]], None]
@@ -47,7 +47,7 @@ def tells(name: str) -> bool:
 class Bookkeeping:
     """Notes what such calls tell; one whose arguments have a form that isn't known tells nothing."""
 
-    def __init__(self, machine: Machine, processes: Processes, files: Files, calls: MemoryCalls) -> None:
+    def __init__(self, machine: Target, processes: Processes, files: Files, calls: MemoryCalls) -> None:
         self.machine = machine
         self.processes = processes
         self.files = files
@@ -266,10 +266,9 @@ def _limit(book: Bookkeeping, task: Task, line: Line, args: list[str]) -> None:
     found = new or old
     if "rlim_cur" not in found:
         return
-    row = book.machine.kernel.rlim[group.tid]
-    for column, name in ((2 * resource, "rlim_cur"), (2 * resource + 1, "rlim_max")):
-        value = number(found[name]) % (1 << 64)
-        row[column] = t.RLIM_INFINITY if value >= t.RLIM_INFINITY else value
+    soft, hard = (number(found[name]) % (1 << 64) for name in ("rlim_cur", "rlim_max"))
+    infinity = t.RLIM_INFINITY
+    book.machine.set_limit(group.tid, resource, min(soft, infinity), min(hard, infinity), bool(new))
     group.known_limits.add(resource)
 
 

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vmsim.experiment.strace.assumed import Assumptions
-from vmsim.experiment.strace.call import PAGE, Call, Difference, pages_of
-from vmsim.experiment.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
-from vmsim.experiment.strace.intervals import Intervals
-from vmsim.experiment.strace.left_out import COMPAT, DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
-from vmsim.experiment.strace.machine import PAGE_SHIFT, VM_MAY, Machine
-from vmsim.experiment.strace.names import MAP_DROPPABLE, MAP_HUGE_SHIFT, number
-from vmsim.experiment.strace.process import Memory, Pending, Task
 from vmsim.spec.flags import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -32,6 +24,14 @@ from vmsim.struct.errno import EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EFAULT, ENO
 from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.kernel import SYS_MMAP_MIN_ADDR
 from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNLOCK, SYS_MUNMAP, SYSCALL_NAMES
+from vmsim.workload.strace.assumed import Assumptions
+from vmsim.workload.strace.call import PAGE, Call, Difference, pages_of
+from vmsim.workload.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
+from vmsim.workload.strace.intervals import Intervals
+from vmsim.workload.strace.left_out import COMPAT, DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
+from vmsim.workload.strace.names import MAP_DROPPABLE, MAP_HUGE_SHIFT, number
+from vmsim.workload.strace.process import Memory, Pending, Task
+from vmsim.workload.strace.target import PAGE_SHIFT, VM_MAY, Target
 from vmsim.workload.strace.values import split_args
 
 _NUMBERS = {name: index for index, name in enumerate(SYSCALL_NAMES)}
@@ -45,7 +45,7 @@ _FOUND_MAPPED = frozenset({0, -EACCES, -EBUSY, -EAGAIN})
 class MemoryCalls:
     """Carries out memory calls; `rules` counts those that are left out."""
 
-    def __init__(self, machine: Machine, files: Files, assumed: Assumptions) -> None:
+    def __init__(self, machine: Target, files: Files, assumed: Assumptions) -> None:
         self._machine = machine
         self._files = files
         self._assumed = assumed
@@ -198,12 +198,12 @@ class MemoryCalls:
                 return done
         if name == "pkey_mprotect":
             name, numbers = "mprotect", numbers[:3]
-        return self._machine.call(tid, _NUMBERS[name], numbers[:6], place)
+        return self._machine.call(tid, _NUMBERS[name], numbers[:6], place, call.expected)
 
     def _mincore(self, call: Call) -> int:
         """mincore, and the fault that a bad vector gives (do_mincore's answer first, then the copy)."""
         address, length, vector = call.numbers[:3]
-        result = self._machine.call(call.task.tid, SYS_MINCORE, [address, length])
+        result = self._machine.call(call.task.tid, SYS_MINCORE, [address, length], 0, call.expected)
         if vector == 0 or result not in (0, -ENOMEM):
             return result
         page = vector >> PAGE_SHIFT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 
-from vmsim.experiment.strace.files import Opening
 from vmsim.spec.flags import (
     MADV_COLLAPSE,
     MADV_HUGEPAGE,
@@ -18,6 +17,7 @@ from vmsim.spec.flags import (
     MREMAP_FIXED,
     PROT_EXEC,
 )
+from vmsim.workload.strace.files import Opening
 
 HUGE_PAGES = "hugetlbfs"
 DEVICES = "device mappings"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from vmsim.experiment.strace.files import Descriptors
-from vmsim.experiment.strace.intervals import Intervals
-from vmsim.experiment.strace.machine import ALL_CAPS, Machine
-from vmsim.struct import tasks as t
 from vmsim.workload import replay_tasks as rt
+from vmsim.workload.strace.files import Descriptors
+from vmsim.workload.strace.intervals import Intervals
 from vmsim.workload.strace.log import Entry
+from vmsim.workload.strace.target import ALL_CAPS, Target
 
 STEPS_SHOWN = 12
 _IN_DOUBT = 64  # calls of the parent's threads after a fork that may have taken effect before it
@@ -108,7 +107,7 @@ class Task:
 class Processes:
     """All tasks that live at a point of the log, by their number in it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Target) -> None:
         self._machine = machine
         self.alive: dict[int, Task] = {}
 
@@ -140,7 +139,7 @@ class Processes:
 
     def apply_privileges(self, task: Task) -> None:
         """Tell the machine what a task may do."""
-        self._machine.kernel.task[task.tid, t.T_CAPS] = task.privileges.caps
+        self._machine.set_caps(task.tid, task.privileges.caps)
 
     def fork(self, parent: Task, pid: int, shares_memory: bool, is_thread: bool, shares_files: bool) -> Task:
         """A child of a task: a thread, a process with the same memory, or one with a copy."""

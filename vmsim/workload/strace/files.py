@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vmsim.experiment.strace.machine import Machine
 from vmsim.struct.files import FD_OPEN_SHIFT, FILE_TMPFS, FILE_WITHOUT_MMAP, FMODE_READ, FMODE_WRITE
+from vmsim.workload.strace.target import Target
 
 FILE, PLAIN_ZERO, OTHER, DEVICE, HUGETLB = range(5)
 """Kinds: a file; /dev/zero; what can't be mapped; a device or another thing with rules of its own; a file of huge pages."""
@@ -90,7 +90,7 @@ def kind_of(path: str) -> int:
 class Files:
     """All files of a log, by path; those that are mapped have a row in the machine."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Target) -> None:
         self._machine = machine
         self._by_path: dict[str, Inode] = {}
         self._mapped: list[Inode] = []
@@ -140,7 +140,7 @@ class Files:
         if not inode.row:
             self._make_room()
             kind = FILE_WITHOUT_MMAP if inode.kind == OTHER else FILE_TMPFS
-            inode.row = self._machine.new_file(0, kind)
+            inode.row = self._machine.new_file(0, kind, inode.path)
             self._machine.resize_file(inode.row, inode.size or 0)
             self._mapped.append(inode)
         if inode.size is None and end > inode.reach:

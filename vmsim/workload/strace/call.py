@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmsim.experiment.strace.files import Opening
-from vmsim.experiment.strace.machine import PAGE_SHIFT
-from vmsim.experiment.strace.names import ERRNOS, number
-from vmsim.experiment.strace.process import Task
+from vmsim.workload.strace.files import Opening
 from vmsim.workload.strace.log import Entry
+from vmsim.workload.strace.names import ERRNOS, number
+from vmsim.workload.strace.process import Task
+from vmsim.workload.strace.target import PAGE_SHIFT
 from vmsim.workload.strace.values import descriptor, split_args
 
 PAGE = 1 << PAGE_SHIFT
