@@ -85,15 +85,15 @@ def _task_of(k, log):
 
 
 @compiled
-def _copy_log_task(k, tid, pc, row):
-    """The task that a row makes: its tid, -EAGAIN or -ENOMEM."""
+def _copy_log_task(k, tid, pc, row, at):
+    """The task that the row at `at` makes: its tid, -EAGAIN or -ENOMEM."""
     child = k.sc[SC_TASK_NEXT]
     if child >= k.sc[SC_TASK_LIMIT]:
         return -EAGAIN
     task = k.task
-    if row[ROW_KIND] == ROW_SHARE:
+    if row[at + ROW_KIND] == ROW_SHARE:
         result = do_clone_thread(k, tid, child)
-        if row[ROW_ARG + 1] == 0:  # a process of its own, as vfork makes
+        if row[at + ROW_ARG + 1] == 0:  # a process of its own, as vfork makes
             task[child, T_TGID] = child
             for i in range(2 * NR_RLIMITS):
                 k.rlim[child, i] = k.rlim[task[tid, T_TGID], i]
@@ -109,18 +109,18 @@ def _copy_log_task(k, tid, pc, row):
     for register in range(NR_REGISTERS):
         k.reg[child, register] = k.reg[tid, register]
     task[child, T_PC] = pc
-    task[child, T_LOG] = task[tid, T_LOG] >> _STREAM_SHIFT << _STREAM_SHIFT | row[ROW_ARG]
+    task[child, T_LOG] = task[tid, T_LOG] >> _STREAM_SHIFT << _STREAM_SHIFT | row[at + ROW_ARG]
     task[child, T_LOG_CAPS] = task[tid, T_LOG_CAPS]
     return child
 
 
 @compiled
-def _make_task(k, tid, pc, row):
+def _make_task(k, tid, pc, row, at):
     task = k.task[tid]
     k.led[L_SYSCALL] += k.cost[C_SYSCALL_ENTRY]
     task[T_NSYSCALLS] += 1
-    label = k.code[pc, CODE_ARG + (2 if row[ROW_KIND] == ROW_SHARE and row[ROW_ARG + 1] != 0 else 1)]
-    child = _copy_log_task(k, tid, pc, row)
+    label = k.code[pc, CODE_ARG + (2 if row[at + ROW_KIND] == ROW_SHARE and row[at + ROW_ARG + 1] != 0 else 1)]
+    child = _copy_log_task(k, tid, pc, row, at)
     if child < 0:
         return GO_ON
     task[T_WAIT_ARG] = label << 32 | child
@@ -128,38 +128,46 @@ def _make_task(k, tid, pc, row):
 
 
 @compiled
-def _settle(k, tid, row):
+def _settle(k, tid, row, at):
     """Rows that say how something is, and take no time of their own."""
-    kind = row[ROW_KIND]
+    kind = row[at + ROW_KIND]
     task = k.task[tid]
     mm = task[T_MM]
     if kind == ROW_MAP:
-        mmap_region(k, tid, row[ROW_ARG], row[ROW_ARG + 1], row[ROW_ARG + 2], 0, row[ROW_ARG])
+        mmap_region(k, tid, row[at + ROW_ARG], row[at + ROW_ARG + 1], row[at + ROW_ARG + 2], 0, row[at + ROW_ARG])
     elif kind == ROW_EXEC:
         exec_mmap(k, tid, k.mm[mm, MM_TASK_SIZE], k.mm[mm, MM_MMAP_BASE])
     elif kind == ROW_HEAP:
-        if row[ROW_ARG] >= 0:
-            k.mm[mm, MM_START_BRK] = row[ROW_ARG]
-        k.mm[mm, MM_BRK] = row[ROW_ARG + 1]
+        if row[at + ROW_ARG] >= 0:
+            k.mm[mm, MM_START_BRK] = row[at + ROW_ARG]
+        k.mm[mm, MM_BRK] = row[at + ROW_ARG + 1]
     elif kind == ROW_LIMIT:
-        k.rlim[task[T_TGID], 2 * row[ROW_ARG]] = row[ROW_ARG + 1]
-        k.rlim[task[T_TGID], 2 * row[ROW_ARG] + 1] = row[ROW_ARG + 2]
+        k.rlim[task[T_TGID], 2 * row[at + ROW_ARG]] = row[at + ROW_ARG + 1]
+        k.rlim[task[T_TGID], 2 * row[at + ROW_ARG] + 1] = row[at + ROW_ARG + 2]
     elif kind == ROW_CAPS:
-        task[T_CAPS] = task[T_LOG_CAPS] & row[ROW_ARG]
+        task[T_CAPS] = task[T_LOG_CAPS] & row[at + ROW_ARG]
     elif kind == ROW_RESIZE:
-        file = row[ROW_ARG]
-        k.file[file, FI_SIZE] = min(row[ROW_ARG + 1], k.file[file, FI_CAPACITY] << k.geo[G_PAGE_SHIFT])
+        file = row[at + ROW_ARG]
+        k.file[file, FI_SIZE] = min(row[at + ROW_ARG + 1], k.file[file, FI_CAPACITY] << k.geo[G_PAGE_SHIFT])
 
 
 @compiled
-def _call(k, tid, pc, row, s):
+def _call(k, tid, pc, row, at, s):
     """A system call of the log: GO_ON when it is done, else why the slice ends."""
     task = k.task[tid]
     if task[T_STAGE] == 0:
         k.led[L_USER] += max(0, operand(k, tid, pc, 3))
-    k.sc[SC_PLACE] = row[ROW_PLACE]
+    k.sc[SC_PLACE] = row[at + ROW_PLACE]
     result = do_syscall(
-        k, tid, row[ROW_KIND], row[ROW_ARG], row[ROW_ARG + 1], row[ROW_ARG + 2], row[ROW_ARG + 3], row[ROW_ARG + 4], row[ROW_ARG + 5]
+        k,
+        tid,
+        row[at + ROW_KIND],
+        row[at + ROW_ARG],
+        row[at + ROW_ARG + 1],
+        row[at + ROW_ARG + 2],
+        row[at + ROW_ARG + 3],
+        row[at + ROW_ARG + 4],
+        row[at + ROW_ARG + 5],
     )
     k.sc[SC_PLACE] = 0
     if result == -EWAIT:
@@ -167,25 +175,25 @@ def _call(k, tid, pc, row, s):
             return SLICE_BLOCKED
         return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else SLICE_BUDGET
     s[ST_CALLS] += 1
-    if result != row[ROW_EXPECTED]:
+    if result != row[at + ROW_EXPECTED]:
         s[ST_DIFFER] += 1
     s[ST_POS] += ROW_COLUMNS
     return GO_ON
 
 
 @compiled
-def _carry_out(k, tid, pc, row, s):
+def _carry_out(k, tid, pc, row, at, s):
     """The next row, which is this task's."""
-    kind = row[ROW_KIND]
+    kind = row[at + ROW_KIND]
     if kind >= 0:
-        return _call(k, tid, pc, row, s)
+        return _call(k, tid, pc, row, at, s)
     s[ST_POS] += ROW_COLUMNS
     if kind == ROW_COPY or kind == ROW_SHARE:
-        return _make_task(k, tid, pc, row)
+        return _make_task(k, tid, pc, row, at)
     if kind == ROW_END:
         do_exit(k, tid, EXIT_DONE, 0)
         return SLICE_EXIT
-    _settle(k, tid, row)
+    _settle(k, tid, row, at)
     return GO_ON
 
 
@@ -208,6 +216,7 @@ def op_calls(k, tid, pc):
     task = k.task[tid]
     stream = k.code[pc, CODE_ARG]
     s = k.stream[stream]
+    row = k.stream_buffer[stream]
     if task[T_LOG] == 0:
         begin_trace(k, stream)
         task[T_LOG] = stream << _STREAM_SHIFT | MAIN
@@ -218,10 +227,10 @@ def op_calls(k, tid, pc):
                 return _log_ends(k, tid, pc, s)
             task[T_WAIT_ARG] = stream
             return SLICE_REFILL
-        row = k.stream_buffer[stream, s[ST_POS] : s[ST_POS] + ROW_COLUMNS]
-        wanted = stream << _STREAM_SHIFT | row[ROW_TASK]
+        at = s[ST_POS]
+        wanted = stream << _STREAM_SHIFT | row[at + ROW_TASK]
         if wanted == task[T_LOG]:
-            return _carry_out(k, tid, pc, row, s)
+            return _carry_out(k, tid, pc, row, at, s)
         other = _task_of(k, wanted)
         if other != 0:
             task[T_WAIT] = WAIT_TURN

@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmsim.errors import VmsimError
+from vmsim.workload.trace.census import PageCensus
 from vmsim.workload.trace.footprint import Footprint, pages
 from vmsim.workload.trace.format import FETCH, MODIFY, WRITE, Chunk, TraceError
 from vmsim.workload.trace.opening import Trace
-from vmsim.workload.trace.touched import all_pages, page_shift, touched_pages
+from vmsim.workload.trace.touched import page_shift, touched_pages
 
 AREA_GAP_PAGES = 16
 """Touched pages of one kind that lie no further apart are of one area. Model: programs map memory in pieces larger
 than what a trace touches of them."""
 _LARGEST_FOOTPRINT = 1 << 24
+_ALL = 1 << 62  # accesses
 
 Ints = NDArray[np.int64]
 
@@ -103,21 +105,15 @@ def _scan_areas(request: TraceRequest, stamp: tuple[int, int]) -> tuple[Area, ..
     if trace.addressing == "objects":
         raise TraceError(request.path, "its objects have no addresses in memory; use map: arena")
     shift = page_shift(request.page_size)
-    fetched = written = touched = np.zeros(0, np.int64)
+    census = PageCensus(_ALL, _LARGEST_FOOTPRINT)
     for chunk in trace:
-        first, last = touched_pages(chunk, trace.addressing, shift)
-        op = chunk.op
-        if (first != last).any():
-            first, access = all_pages(first, last)
-            op = op[access]
-        touched = np.union1d(touched, np.unique(first))
-        fetched = np.union1d(fetched, np.unique(first[op == FETCH]))
-        written = np.union1d(written, np.unique(first[(op == WRITE) | (op == MODIFY)]))
-        if len(touched) > _LARGEST_FOOTPRINT:
+        census.add(*touched_pages(chunk, trace.addressing, shift), chunk.op)
+        if census.sampling > 1:
             raise TraceError(trace.path, f"touches more than {_LARGEST_FOOTPRINT} pages")
-    if not len(touched):
+    if not census.footprint:
         raise TraceError(request.path, "the trace has no accesses")
-    return tuple(_areas(touched, np.isin(touched, np.setdiff1d(fetched, written))))
+    touched, _, kinds = census.pages()
+    return tuple(_areas(touched, kinds & (1 << FETCH | 1 << WRITE | 1 << MODIFY) == 1 << FETCH))
 
 
 def _areas(touched: Ints, is_code: NDArray[np.bool_]) -> Iterator[Area]:
