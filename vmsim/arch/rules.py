@@ -89,6 +89,17 @@ RULES = (
     Rule("oom_badness_exact", "6.1", None, "badness counts all page tables and may fall below 0, the last of equals dies, and oom_score is (1000 + score) * 2 / 3", "af5b0f6a09e4 (4.15), 9066e5cfb73c (5.9)"),
     Rule("oom_report_6_1", "6.1", None, "the OOM report has the node's counters, the oom-kill line and one line of the kill", "70cb6d267790 (5.4), ef8444ea01d7 (5.0); a recorded report of 6.1.177"),
     Rule("oom_report_6_18", "6.18", None, "the OOM report's task table divides rss by kind", "oom_kill.c since 6.8: dump_task"),
+    Rule("mmap_io_retries", "6.1", None, "a fault that starts a read of a mapped file, ahead or not, lets go of the address space and begins again", "6b4c9f446981 (5.1): maybe_unlock_mmap_for_io"),
+    Rule("lru_costs", "6.1", None, "anonymous and file pages are reclaimed by what that costs: pages written, and pages of the working set that come back; active lists shrink where inactive ones are short or pages refault", "2a2e48854d70 (4.9), 1431d4d11abb, 96f8bf4fb1dd, 314b57fb0460 (5.8), b910718a948a (5.9)"),
+    Rule("writeback_activates", "6.1", None, "dirty and written pages that reclaim meets become active until they are clean", "c55e8d035b28, 4eda48235011 (4.12)"),
+    Rule("reclaim_aims", "6.1", None, "a pass over the lists ends as soon as enough is reclaimed, in proportion again after each round", "f53af4285d77 (6.0): shrink_lruvec"),
+    Rule("scanned_once", "6.1", None, "mapped and swap-cached pages count once as scanned, not twice", "9092c71bb724 (4.16)"),
+    Rule("file_inactive_ratio", "6.1", None, "the inactive file list may be as short as the anonymous one on a large machine", "59dc76b0d4df (4.7): inactive_list_is_low"),
+    Rule("pcp_reclaim", "6.1", None, "while kswapd works the CPUs' lists keep at most four batches, and give back twice as much each time nothing was taken", "c49c2c47dae1, 3b12e7e97938 (5.14)"),
+    Rule("pagevec_fills", "6.1", None, "a pagevec holds 15 pages and is emptied by the one that fills it; before, 14, and by the next one", "include/linux/pagevec.h since 4.15; 8f182270dfec (4.8): __lru_cache_add"),
+    Rule("exclusive_reuse", "6.1", None, "a write to a swapped-in page that no other process can share leaves it in the swap cache", "6c287605fd56, 1493a1913e34 (5.19)"),
+    Rule("swap_ra_new", "6.1", None, "only pages that read-ahead has read count as hits when they are used", "cbc65df240c1 (4.14)"),
+    Rule("files_aligned", "6.1", None, "large mappings of files on disks begin where huge pages could map them", "1854bc6e2420 (5.18): thp_get_unmapped_area of ext4 and xfs"),
 )  # fmt: skip
 
 

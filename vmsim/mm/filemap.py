@@ -32,6 +32,7 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
 )
 from vmsim.struct.reclaim import FOR_READ, N_ALLOC_FOR
+from vmsim.struct.rules import R_MMAP_IO_RETRIES
 from vmsim.struct.tasks import (
     FAULT_LOCKING,
     FAULT_REREAD,
@@ -56,6 +57,7 @@ EVENT_OOM = 4
 EVENT_SIGBUS = 8
 EVENT_SUBMITTED = 16  # requests are on their way: let time pass, then go on with the same fault
 EVENT_SEGV = 32
+EVENT_RETRY = 64  # begin the fault again at once
 
 
 @compiled
@@ -127,8 +129,8 @@ def file_page(k, tid, v, vpn):
     submitting = 0
     pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
     if pfn > 0:
-        if k.task[tid, T_FAULT_TRIED] == 0:
-            do_async_mmap_readahead(k, tid, v, file, pfn, pgoff)
+        if k.task[tid, T_FAULT_TRIED] == 0 and do_async_mmap_readahead(k, tid, v, file, pfn, pgoff) and k.rule[R_MMAP_IO_RETRIES] != 0:
+            return -EVENT_RETRY
     else:
         submitting = k.led[L_IO]
         do_sync_mmap_readahead(k, tid, v, file, pgoff)
@@ -156,6 +158,8 @@ def file_page(k, tid, v, vpn):
         return -EVENT_WAIT
     if k.frame[pfn, P_FLAGS] & PG_UPTODATE == 0:
         return _reread(k, tid, file, pgoff, pfn)
+    if k.task[tid, T_FAULT_TRIED] == FAULT_LOCKING and k.rule[R_MMAP_IO_RETRIES] != 0:
+        return -EVENT_RETRY
     return pfn << 1 | major
 
 

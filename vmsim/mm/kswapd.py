@@ -10,6 +10,7 @@ from vmsim.mm.vmscan import (
     shrink_lruvec_step,
     zone_reclaimable,
 )
+from vmsim.mm.vmscan_cost import snapshot_refaults
 from vmsim.mm.vmscan_list import age_active_anon
 from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
@@ -33,15 +34,23 @@ from vmsim.struct.reclaim import (
     KSWAPD_SHRINK,
     KSWAPD_TRY_SLEEP,
     KSWAPD_ZONES,
+    MAX_RECLAIM_RETRIES,
     N_KSWAPD_ASLEEP,
+    N_KSWAPD_FAILURES,
     N_KSWAPD_STATE,
     N_NAP_BEGAN,
+    S_ALL_FILE_TAKEN,
+    S_ALL_TAKEN,
+    S_ALL_UNQUEUED_DIRTY,
+    S_ALL_WRITEBACK,
     S_END_ZONE,
+    S_FORCE_DEACTIVATE,
     S_IMMEDIATE,
     S_IN_ZONE,
     S_IS_KSWAPD,
     S_MAY_WRITEPAGE,
     S_PRIORITY,
+    S_PROGRESS,
     S_RAISE_PRIORITY,
     S_RECLAIMED,
     S_SCANNED,
@@ -88,6 +97,10 @@ def wakeup_kswapd(k):
     """An allocation found no zone above its low watermark: wake kswapd if it sleeps and there is something for it to do."""
     if k.node[N_KSWAPD_ASLEEP] == 0:
         return
+    if k.rule[R_NODE_LRU] != 0:
+        if k.node[N_KSWAPD_FAILURES] < MAX_RECLAIM_RETRIES and not pgdat_balanced(k):
+            k.sc[SC_WAKE] |= 1 << DAEMON_KSWAPD
+        return
     for zone in range(k.sc[SC_NR_ZONES]):
         if k.zone[zone, Z_MANAGED] > 0 and not zone_balanced(k, zone, 0, 0):
             k.sc[SC_WAKE] |= 1 << DAEMON_KSWAPD
@@ -104,9 +117,17 @@ def _sleep(k, tid, state, ns):
 
 
 @compiled
+def _may_sleep(k):
+    """Nothing is left to do, or nothing can be done (prepare_kswapd_sleep)."""
+    return k.node[N_KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES or pgdat_balanced(k)
+
+
+@compiled
 def _try_to_sleep(k, tid):
     """kswapd has done what it could: nap first, and sleep only if that wasn't needed. GO_ON (-1): back to work."""
-    if pgdat_balanced(k):
+    if _may_sleep(k):
+        if k.rule[R_NODE_LRU] != 0:
+            k.zone[0, Z_FLAGS] &= ~(ZONE_CONGESTED | ZONE_DIRTY | ZONE_WRITEBACK)
         k.node[N_NAP_BEGAN] = k.sc[SC_NOW]
         return _sleep(k, tid, KSWAPD_NAPPING, NAP_NS)
     k.vmstat[KSWAPD_HIGH_WMARK_HIT_QUICKLY] += 1
@@ -120,7 +141,7 @@ def _woken(k, tid):
     if k.node[N_KSWAPD_STATE] == KSWAPD_NAPPING:
         if k.sc[SC_NOW] - k.node[N_NAP_BEGAN] < NAP_NS:
             k.vmstat[KSWAPD_LOW_WMARK_HIT_QUICKLY] += 1
-        elif pgdat_balanced(k):
+        elif _may_sleep(k):
             return _sleep(k, tid, KSWAPD_ASLEEP, 0)
         else:
             k.vmstat[KSWAPD_HIGH_WMARK_HIT_QUICKLY] += 1
@@ -135,6 +156,8 @@ def _begin(k, s):
     s[S_IS_KSWAPD] = 1
     s[S_MAY_WRITEPAGE] = 1
     s[S_IN_ZONE] = 0
+    s[S_FORCE_DEACTIVATE] = 0
+    s[S_PROGRESS] = 0
     k.node[N_KSWAPD_STATE] = KSWAPD_PASS
 
 
@@ -145,10 +168,13 @@ def _pass(k, s):
     s[S_RECLAIMED] = 0
     zone = k.sc[SC_NR_ZONES] - 1
     if k.rule[R_NODE_LRU] != 0:
+        if pgdat_balanced(k):
+            snapshot_refaults(k)
+            return False
         age_active_anon(k, s, 0)
         s[S_END_ZONE] = zone
         s[S_ZONE] = 0
-        return not pgdat_balanced(k)
+        return True
     while zone >= 0:
         if k.zone[zone, Z_MANAGED] > 0 and (s[S_PRIORITY] == DEF_PRIORITY or zone_reclaimable(k, zone)):
             age_active_anon(k, s, zone)
@@ -191,11 +217,23 @@ def _enter_zone(k, s):
 
 
 @compiled
+def _flag_node(k, s):
+    """All that a pass over the node's lists took was under writeback, or all file pages were dirty and not queued (shrink_node)."""
+    if s[S_ALL_WRITEBACK] > 0 and s[S_ALL_WRITEBACK] == s[S_ALL_TAKEN]:
+        k.zone[0, Z_FLAGS] |= ZONE_WRITEBACK
+    if s[S_ALL_UNQUEUED_DIRTY] == s[S_ALL_FILE_TAKEN]:
+        k.zone[0, Z_FLAGS] |= ZONE_DIRTY
+
+
+@compiled
 def _leave_zone(k, s):
     zone = s[S_ZONE]
     shrink_lruvec_end(k, s, zone)
-    k.zone[zone, Z_FLAGS] &= ~ZONE_WRITEBACK
-    if zone_reclaimable(k, zone) and zone_balanced(k, zone, 0, s[S_END_ZONE]):
+    if k.rule[R_NODE_LRU] != 0:
+        _flag_node(k, s)
+    else:
+        k.zone[zone, Z_FLAGS] &= ~ZONE_WRITEBACK
+    if k.rule[R_NODE_LRU] == 0 and zone_reclaimable(k, zone) and zone_balanced(k, zone, 0, s[S_END_ZONE]):
         _clear_flags(k, zone)
     if s[S_SCANNED] >= s[S_TO_RECLAIM]:
         s[S_RAISE_PRIORITY] = 0
@@ -220,7 +258,14 @@ def _end_of_pass(k, s):
     """Whether balance_pgdat goes on with another pass, with more effort if this one brought nothing."""
     if s[S_RAISE_PRIORITY] != 0 or s[S_RECLAIMED] == 0:
         s[S_PRIORITY] -= 1
-    return s[S_PRIORITY] >= 1 and not pgdat_balanced(k)
+    if s[S_RECLAIMED] > 0:
+        s[S_PROGRESS] = 1
+    if s[S_PRIORITY] >= 1 and not pgdat_balanced(k):
+        return True
+    if k.rule[R_NODE_LRU] != 0 and s[S_PRIORITY] < 1 and s[S_PROGRESS] == 0:
+        k.node[N_KSWAPD_FAILURES] += 1
+    snapshot_refaults(k)
+    return False
 
 
 @compiled

@@ -1,7 +1,7 @@
 """Page faults: anonymous pages, copy on write, and what a fault costs.   Follows mm/memory.c of v4.4 (section B)."""
 
 from vmsim.hw.tlb import flush_range_as
-from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, do_fault_around, file_page, page_mkwrite
+from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_RETRY, EVENT_SEGV, do_fault_around, file_page, page_mkwrite
 from vmsim.mm.mlock_page import mlock_mapped_page
 from vmsim.mm.page_alloc_slow import alloc_page
 from vmsim.mm.pgtable import pte_alloc
@@ -36,7 +36,8 @@ from vmsim.struct.pages import (
     PTE_ZERO,
 )
 from vmsim.struct.reclaim import FOR_ANON, FOR_COPY, N_ALLOC_FOR
-from vmsim.struct.tasks import FAULT_LOCKING, T_FAULT_TRIED, T_MEM_RETRY
+from vmsim.struct.rules import R_EXCLUSIVE_REUSE
+from vmsim.struct.tasks import FAULT_LOCKING, FAULT_TRIED, T_FAULT_TRIED, T_MEM_RETRY
 from vmsim.struct.vmas import (
     MM_ANONPAGES,
     MM_FILEPAGES,
@@ -148,7 +149,8 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
         k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
         return 0
     if entry & PTE_ZERO == 0 and k.frame[pfn, P_FLAGS] & PG_ANON != 0:
-        if reuse_swap_page(k, pfn):
+        alone = k.frame[pfn, P_FLAGS] & PG_EXCLUSIVE != 0 and k.rule[R_EXCLUSIVE_REUSE] != 0
+        if alone or reuse_swap_page(k, pfn):
             k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
             k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
             k.frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
@@ -179,6 +181,11 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
         k.led[L_FAULT] += k.cost[C_FAULT_BASE]
     slot = pte_alloc(k, mm, vpn)
     event = EVENT_OOM if slot == 0 else _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
+    if event & EVENT_RETRY != 0:
+        k.vmstat[PGFAULT] += 1
+        k.led[L_FAULT] += k.cost[C_FAULT_BASE]
+        k.task[tid, T_FAULT_TRIED] = FAULT_TRIED
+        event = _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
     k.task[tid, T_MEM_RETRY] = 1 if event & EVENT_OOM != 0 else 0
     return event
 

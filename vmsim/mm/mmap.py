@@ -6,7 +6,7 @@ from vmsim.mm.interval import index_destroy
 from vmsim.mm.mlock import munlock_vma_pages_range
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import free_all_pgtables, free_pgtables, pgd_free
-from vmsim.mm.place import MAP_FIXED, get_unmapped_area, range_freed
+from vmsim.mm.place import MAP_FIXED, get_unmapped_area, range_freed, thp_get_unmapped_area
 from vmsim.mm.shmem_file import file_of, file_put, is_open, shared_anon_file
 from vmsim.mm.unmap import zap_range
 from vmsim.mm.vma import (
@@ -23,11 +23,12 @@ from vmsim.mm.vma import (
 )
 from vmsim.struct.costs import C_MMAP_BASE, C_MUNMAP_BASE
 from vmsim.struct.errno import EACCES, EBADF, EEXIST, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM
-from vmsim.struct.files import FD_OPEN_SHIFT, FI_COMMITTED, FI_KIND, FILE_WITHOUT_MMAP, FMODE_READ, FMODE_WRITE
+from vmsim.struct.files import FD_OPEN_SHIFT, FI_COMMITTED, FI_KIND, FILE_REGULAR, FILE_WITHOUT_MMAP, FMODE_READ, FMODE_WRITE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_PAGE_SHIFT, SC_CPU, SYS_MAX_MAP_COUNT, SYS_OVERCOMMIT_MEMORY
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.rules import (
+    R_FILES_ALIGNED,
     R_MAP_FIXED_NOREPLACE,
     R_MAP_SHARED_VALIDATE,
     R_MAP_STACK_NOHUGEPAGE,
@@ -171,7 +172,12 @@ def place_and_map(k, tid, address, pages, prot, flags, fd, pgoff, huge):
     if k.mm[mm, MM_MAP_COUNT] > k.sysctl[SYS_MAX_MAP_COUNT]:
         return -ENOMEM
     replaces = flags & MAP_FIXED_NOREPLACE == 0 or k.rule[R_MAP_FIXED_NOREPLACE] == 0
-    start = get_unmapped_area(k, tid, address, pages, flags if replaces else flags | MAP_FIXED)
+    if not replaces:
+        start = get_unmapped_area(k, tid, address, pages, flags | MAP_FIXED)
+    elif flags & MAP_ANONYMOUS == 0 and k.rule[R_FILES_ALIGNED] != 0 and k.file[file_of(fd), FI_KIND] == FILE_REGULAR:
+        start = thp_get_unmapped_area(k, tid, address, pages, flags, pgoff)
+    else:
+        start = get_unmapped_area(k, tid, address, pages, flags)
     if start < 0:
         return start
     if huge > 1 and flags & MAP_FIXED != 0 and start & (huge - 1) != 0:

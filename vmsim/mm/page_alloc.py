@@ -13,6 +13,7 @@ from vmsim.struct.pages import (
     FRAME_COLUMNS,
     P_FLAGS,
     PG_INUSE,
+    PVEC_FREE_FACTOR,
     Z_ALLOC_BATCH,
     Z_BATCH,
     Z_END_PFN,
@@ -29,7 +30,8 @@ from vmsim.struct.pages import (
     Z_START_PFN,
     ZONE_FAIR_DEPLETED,
 )
-from vmsim.struct.rules import R_FAIR_ZONES
+from vmsim.struct.reclaim import KSWAPD_PASS, N_KSWAPD_STATE
+from vmsim.struct.rules import R_FAIR_ZONES, R_PCP_RECLAIM
 from vmsim.struct.vmstat import NR_FREE_PAGES, PGALLOC_DMA, PGFREE
 
 
@@ -113,6 +115,7 @@ def rmqueue(k, zone):
         k.vmstat[NR_FREE_PAGES] -= 1
     else:
         cpu = k.sc[SC_CPU]
+        k.pvec[cpu, PVEC_FREE_FACTOR + zone] >>= 1
         if k.pcp[cpu, zone] == 0:
             refill = min(batch, k.zone[zone, Z_FREE])
             if refill <= 0:
@@ -158,10 +161,24 @@ def free_page(k, pfn):
         return
     cpu = k.sc[SC_CPU]
     k.pcp[cpu, zone] += 1
-    if k.pcp[cpu, zone] >= k.zone[zone, Z_PCP_HIGH]:
-        back = min(batch, k.pcp[cpu, zone])
+    high = k.zone[zone, Z_PCP_HIGH]
+    if k.rule[R_PCP_RECLAIM] != 0 and k.node[N_KSWAPD_STATE] >= KSWAPD_PASS:
+        high = min(batch * 4, high)
+    if k.pcp[cpu, zone] >= high:
+        back = min(batch if k.rule[R_PCP_RECLAIM] == 0 else _nr_pcp_free(k, cpu, zone, high, batch), k.pcp[cpu, zone])
         k.pcp[cpu, zone] -= back
         _to_buddy(k, zone, back)
+
+
+@compiled
+def _nr_pcp_free(k, cpu, zone, high, batch):
+    """Frames that a full list gives back: a batch, and twice as many each time that none was taken since (nr_pcp_free)."""
+    if high < batch:
+        return 1
+    back = batch << k.pvec[cpu, PVEC_FREE_FACTOR + zone]
+    if back < high - batch:
+        k.pvec[cpu, PVEC_FREE_FACTOR + zone] += 1
+    return max(min(back, high - batch), batch)
 
 
 @compiled

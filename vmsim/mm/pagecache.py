@@ -2,7 +2,7 @@
 
 from vmsim.mm.page_dirty import account_page_cleaned
 from vmsim.mm.swap import free_page_and_lru, lru_cache_add
-from vmsim.mm.workingset import file_refault
+from vmsim.mm.workingset import workingset_refault
 from vmsim.struct.costs import C_PAGE_CACHE_ADD
 from vmsim.struct.files import FI_CACHE, FI_KIND, FI_NRPAGES, FILE_REGULAR
 from vmsim.struct.jit import compiled
@@ -28,7 +28,7 @@ def add_to_page_cache_lru(k, file, pgoff, pfn):
     shadow = k.pcache[k.file[file, FI_CACHE] + pgoff]
     add_to_page_cache(k, file, pgoff, pfn)
     if shadow < 0:
-        file_refault(k, pfn, shadow)
+        workingset_refault(k, pfn, shadow, 1)
     lru_cache_add(k, pfn)
 
 

@@ -3,7 +3,7 @@
 from vmsim.mm.vma import find_vma
 from vmsim.struct.errno import EINVAL, ENOMEM, EPERM
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_MAP_32BIT, G_PAGE_SHIFT, SC_PLACE, SYS_MMAP_MIN_ADDR, SYS_STACK_GUARD_PAGES
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_MAP_32BIT, G_PAGE_SHIFT, SC_PLACE, SYS_MMAP_MIN_ADDR, SYS_STACK_GUARD_PAGES
 from vmsim.struct.rules import R_STACK_GUARD_INSIDE
 from vmsim.struct.tasks import CAP_SYS_RAWIO, T_CAPS, T_MM
 from vmsim.struct.vmas import (
@@ -144,3 +144,17 @@ def get_unmapped_area(k, tid, address, pages, flags):
         if v == 0 or k.vma[v, V_START] >= k.sc[SC_PLACE] + pages:
             return k.sc[SC_PLACE]
     return unmapped_area_low(k, mm, pages) if low else unmapped_area(k, mm, pages)
+
+
+@compiled
+def thp_get_unmapped_area(k, tid, address, pages, flags, pgoff):
+    """The same for a file on a disk: placed so that huge pages could map it, if it is large enough for one (thp_get_unmapped_area)."""
+    huge = 1 << k.geo[G_BITS + k.geo[G_LEVELS] - 1]
+    whole = pgoff + pages - (pgoff + huge - 1 & ~(huge - 1))
+    if flags & MAP_FIXED == 0 and whole >= huge and k.sc[SC_PLACE] == 0:
+        start = get_unmapped_area(k, tid, address, pages + huge, flags)
+        if start > 0 and start == address >> k.geo[G_PAGE_SHIFT]:
+            return start
+        if start >= 0:
+            return start + (pgoff - start & (huge - 1))
+    return get_unmapped_area(k, tid, address, pages, flags)

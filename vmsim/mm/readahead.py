@@ -160,13 +160,15 @@ def do_sync_mmap_readahead(k, tid, v, file, offset):
 
 @compiled
 def do_async_mmap_readahead(k, tid, v, file, pfn, offset):
-    """A fault on a cached page: one miss is forgiven, and the marker page starts the next window."""
+    """A fault on a cached page: one miss is forgiven, and the marker page starts the next window; whether it was one."""
     if k.vma[v, V_FLAGS] & VM_RAND_READ != 0:
-        return
+        return False
     if k.file[file, FI_MMAP_MISS] > 0:
         k.file[file, FI_MMAP_MISS] -= 1
-    if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:
-        page_cache_async_readahead(k, tid, file, pfn, offset, k.file[file, FI_RA_PAGES])
+    if k.frame[pfn, P_FLAGS] & PG_READAHEAD == 0 or k.file[file, FI_RA_PAGES] == 0:
+        return False
+    page_cache_async_readahead(k, tid, file, pfn, offset, k.file[file, FI_RA_PAGES])
+    return True
 
 
 @compiled

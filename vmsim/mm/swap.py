@@ -19,6 +19,7 @@ from vmsim.struct.pages import (
     P_NEXT,
     P_PREV,
     PAGEVEC_SIZE,
+    PAGEVEC_SIZE_4_15,
     PG_ACTIVE,
     PG_DIRTY,
     PG_LOCKED,
@@ -36,7 +37,7 @@ from vmsim.struct.pages import (
     Z_RECENT_ROTATED,
     Z_RECENT_SCANNED,
 )
-from vmsim.struct.rules import R_NEW_ANON_INACTIVE, R_NODE_LRU
+from vmsim.struct.rules import R_NEW_ANON_INACTIVE, R_NODE_LRU, R_PAGEVEC_FILLS, R_WRITEBACK_ACTIVATES
 from vmsim.struct.vmas import VM_LOCKED, VM_SPECIAL
 from vmsim.struct.vmstat import NR_LRU_BASE, NR_MLOCK, PGACTIVATE, PGROTATED, UNEVICTABLE_PGMLOCKED
 
@@ -153,7 +154,12 @@ def _drain_rotate(k, cpu):
     pvec[PVEC_ROTATE] = 0
     for i in range(count):
         pfn = pvec[PVEC_ROTATE + 1 + i]
-        if k.frame[pfn, P_FLAGS] & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE) == PG_LRU:
+        flags = k.frame[pfn, P_FLAGS]
+        if flags & (PG_LRU | PG_UNEVICTABLE) == PG_LRU and (flags & PG_ACTIVE == 0 or k.rule[R_WRITEBACK_ACTIVATES] != 0):
+            if flags & PG_ACTIVE != 0:
+                lru_del(k, pfn)
+                k.frame[pfn, P_FLAGS] &= ~PG_ACTIVE
+                lru_add(k, pfn)
             lru_move_tail(k, pfn)
             k.vmstat[PGROTATED] += 1
 
@@ -207,14 +213,21 @@ def lru_add_drain_all(k):
 
 
 @compiled
+def _pagevec_size(k):
+    return PAGEVEC_SIZE if k.rule[R_PAGEVEC_FILLS] == 0 else PAGEVEC_SIZE_4_15
+
+
+@compiled
 def _pagevec_add(k, pfn):
     k.sc[SC_PAGEVEC] = 1
     cpu = k.sc[SC_CPU]
-    if k.pvec[cpu, PVEC_ADD] == PAGEVEC_SIZE:
+    if k.pvec[cpu, PVEC_ADD] == PAGEVEC_SIZE and k.rule[R_PAGEVEC_FILLS] == 0:
         _drain_add(k, cpu)
     k.pvec[cpu, PVEC_ADD] += 1
     k.pvec[cpu, PVEC_ADD + k.pvec[cpu, PVEC_ADD]] = pfn
     k.frame[pfn, P_FLAGS] |= PG_PAGEVEC
+    if k.pvec[cpu, PVEC_ADD] == PAGEVEC_SIZE_4_15:
+        _drain_add(k, cpu)
 
 
 @compiled
@@ -258,7 +271,7 @@ def activate_page(k, pfn):
             return
     k.pvec[cpu, PVEC_ACTIVATE] += 1
     k.pvec[cpu, PVEC_ACTIVATE + k.pvec[cpu, PVEC_ACTIVATE]] = pfn
-    if k.pvec[cpu, PVEC_ACTIVATE] == PAGEVEC_SIZE:
+    if k.pvec[cpu, PVEC_ACTIVATE] == _pagevec_size(k):
         _drain_activate(k, cpu)
 
 
@@ -281,12 +294,15 @@ def mark_page_accessed(k, pfn):
 @compiled
 def rotate_reclaimable_page(k, pfn):
     """Writeback of a page that reclaim waits for has ended: to the tail of the inactive list, as soon as 14 are."""
-    if k.frame[pfn, P_FLAGS] & (PG_LOCKED | PG_DIRTY | PG_UNEVICTABLE | PG_ACTIVE | PG_LRU) != PG_LRU:
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_LOCKED | PG_DIRTY | PG_UNEVICTABLE | PG_LRU) != PG_LRU:
+        return
+    if flags & PG_ACTIVE != 0 and k.rule[R_WRITEBACK_ACTIVATES] == 0:
         return
     cpu = k.sc[SC_CPU]
     k.pvec[cpu, PVEC_ROTATE] += 1
     k.pvec[cpu, PVEC_ROTATE + k.pvec[cpu, PVEC_ROTATE]] = pfn
-    if k.pvec[cpu, PVEC_ROTATE] == PAGEVEC_SIZE:
+    if k.pvec[cpu, PVEC_ROTATE] == _pagevec_size(k):
         _drain_rotate(k, cpu)
 
 

@@ -8,12 +8,12 @@ from vmsim.mm.page_alloc_slow import alloc_page_noretry
 from vmsim.mm.swap import lru_add_drain, lru_cache_add
 from vmsim.mm.swap_cache import add_to_swap_cache
 from vmsim.mm.swapfile import swap_area, swap_references
-from vmsim.mm.workingset import anon_refault
+from vmsim.mm.workingset import workingset_refault
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SYS_PAGE_CLUSTER
 from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_RECLAIM, PG_SWAPBACKED
 from vmsim.struct.reclaim import N_SWAP_FOUND, N_SWAP_HITS, N_SWAP_LAST_RA, N_SWAP_LOOKUPS, N_SWAP_PREV_OFFSET
-from vmsim.struct.rules import R_ANON_REFAULTS
+from vmsim.struct.rules import R_ANON_REFAULTS, R_SWAP_RA_NEW
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE, SW_MAX
 from vmsim.struct.vmstat import PSWPIN
 
@@ -49,7 +49,7 @@ def read_swap_cache_async(k, swp, waits):
     k.frame[pfn, P_FLAGS] |= PG_LOCKED | PG_SWAPBACKED
     add_to_swap_cache(k, pfn, swp)
     if shadow < 0 and k.rule[R_ANON_REFAULTS] != 0:
-        anon_refault(k, pfn, shadow)
+        workingset_refault(k, pfn, shadow, 0)
     lru_cache_add(k, pfn)
     area = swap_area(k, swp)
     k.vmstat[PSWPIN] += 1
@@ -91,8 +91,9 @@ def swapin_readahead(k, swp):
         first = max(offset & ~mask, 1)
         last = min(offset | mask, k.swap[area, SW_MAX] - 1)
         for near in range(first, last + 1):
+            cached = k.swap_cache[base + near] > 0 and k.rule[R_SWAP_RA_NEW] != 0
             pfn = read_swap_cache_async(k, base + near, 1 if near == offset else 0)
-            if pfn != 0 and near != offset:
+            if pfn != 0 and near != offset and not cached:
                 k.frame[pfn, P_FLAGS] |= PG_READAHEAD
         lru_add_drain(k)
     return read_swap_cache_async(k, swp, 1)

@@ -6,13 +6,14 @@ from vmsim.mm.pte import set_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swap_cache import reuse_swap_page, try_to_free_swap
 from vmsim.mm.swap_state import lookup_swap_cache, swapin_readahead
-from vmsim.mm.swapfile import swap_free, vm_swap_full
+from vmsim.mm.swapfile import swap_free, swap_references, vm_swap_full
 from vmsim.struct.costs import C_MAP_PAGE, C_PAGE_CACHE_LOOKUP
 from vmsim.struct.jit import compiled
 from vmsim.struct.ledger import L_FAULT
 from vmsim.struct.pages import (
     P_FLAGS,
     P_INDEX,
+    P_MAPCOUNT,
     P_MAPPING,
     PG_ANON,
     PG_EXCLUSIVE,
@@ -27,6 +28,7 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
 )
 from vmsim.struct.reclaim import FOR_COPY, N_ALLOC_FOR
+from vmsim.struct.rules import R_EXCLUSIVE_REUSE
 from vmsim.struct.tasks import T_FAULT_MAJOR
 from vmsim.struct.vmas import MM_ANONPAGES, MM_SWAPENTS, V_ANON, V_FLAGS, V_PGOFF, V_START, VM_LOCKED, VM_WRITE
 from vmsim.struct.vmstat import PGMAJFAULT
@@ -64,6 +66,8 @@ def do_swap_page(k, tid, mm, v, vpn, slot, write):
         return -pfn
     frame = k.frame
     protection = 0
+    if k.rule[R_EXCLUSIVE_REUSE] != 0 and frame[pfn, P_MAPCOUNT] == 0 and swap_references(k, swp) == 1:
+        frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
     if frame[pfn, P_FLAGS] & PG_ANON == 0:
         frame[pfn, P_FLAGS] |= PG_ANON
         frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1

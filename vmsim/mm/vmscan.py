@@ -6,6 +6,7 @@ started, for time to pass, or to sleep.  It then begins again where it was.
 
 from vmsim.mm.bio_page import queue_full
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
+from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count, snapshot_refaults
 from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_list
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_DEADLINE, SC_NR_NEW_BIOS, SC_NR_ZONES, SYS_SWAPPINESS
@@ -25,8 +26,14 @@ from vmsim.struct.pages import (
 )
 from vmsim.struct.reclaim import (
     DEF_PRIORITY,
+    N_KSWAPD_FAILURES,
     N_SWAP_AREAS,
     N_SWAP_FREE,
+    S_ALL_FILE_TAKEN,
+    S_ALL_TAKEN,
+    S_CACHE_TRIM,
+    S_FILE_TINY,
+    S_FORCE_DEACTIVATE,
     S_IN_ZONE,
     S_IS_KSWAPD,
     S_LRU_NR,
@@ -38,6 +45,7 @@ from vmsim.struct.reclaim import (
     S_RECLAIMED,
     S_SCAN_ADJUSTED,
     S_SCANNED,
+    S_SKIPPED_DEACTIVATE,
     S_STAGE,
     S_TO_RECLAIM,
     S_TOTAL_SCANNED,
@@ -46,7 +54,7 @@ from vmsim.struct.reclaim import (
     STAGE_PASS,
     SWAP_CLUSTER_MAX,
 )
-from vmsim.struct.rules import R_NODE_LRU
+from vmsim.struct.rules import R_LRU_COSTS, R_NODE_LRU, R_RECLAIM_AIMS
 from vmsim.struct.swaps import SW_DEVICE
 from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_QUEUE, WAIT_TIMER
 from vmsim.struct.vmstat import ALLOCSTALL, NR_FILE_DIRTY
@@ -93,10 +101,13 @@ def _free_and_high(k, lruvec, column):
 def _balance(k, s, lruvec):
     """Which kinds of pages are scanned (get_scan_count's scan_balance)."""
     zone = k.zone[lruvec]
+    costs = k.rule[R_LRU_COSTS] != 0
     if k.node[N_SWAP_FREE] <= 0:
         return _SCAN_FILE
     if s[S_PRIORITY] == 0 and k.sysctl[SYS_SWAPPINESS] != 0:
         return _SCAN_EQUAL
+    if costs:
+        return _SCAN_ANON if s[S_FILE_TINY] != 0 else _SCAN_FILE if s[S_CACHE_TRIM] != 0 else _SCAN_FRACT
     file = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
     if file + _free_and_high(k, lruvec, Z_FREE) <= _free_and_high(k, lruvec, Z_HIGH):
         return _SCAN_ANON
@@ -108,6 +119,8 @@ def _balance(k, s, lruvec):
 @compiled
 def _pressure(k, lruvec, file, prio):
     """How strongly one kind of pages is scanned: by swappiness, and by how few of the pages scanned lately were in use."""
+    if k.rule[R_LRU_COSTS] != 0:
+        return cost_pressure(k, file, prio)
     zone = k.zone[lruvec]
     lists = Z_LRU + (LRU_INACTIVE_FILE if file != 0 else LRU_INACTIVE_ANON)
     if zone[Z_RECENT_SCANNED + file] > (zone[lists] + zone[lists + 1]) // 4:
@@ -125,7 +138,8 @@ def get_scan_count(k, s, lruvec):
     if balance == _SCAN_FRACT:
         anon = _pressure(k, lruvec, 0, k.sysctl[SYS_SWAPPINESS])
         file = _pressure(k, lruvec, 1, 200 - k.sysctl[SYS_SWAPPINESS])
-    force = s[S_IS_KSWAPD] != 0 and not zone_reclaimable(k, lruvec)
+    whole = 0 if k.rule[R_LRU_COSTS] != 0 else 1  # the older kernels' shares add up to a little less
+    force = whole != 0 and s[S_IS_KSWAPD] != 0 and not zone_reclaimable(k, lruvec)
     some = 0
     for attempt in range(2):
         for lru in range(_EVICTABLE):
@@ -135,7 +149,7 @@ def get_scan_count(k, s, lruvec):
                 scan = min(size, SWAP_CLUSTER_MAX)
             is_file = lru >= LRU_INACTIVE_FILE
             if balance == _SCAN_FRACT:
-                scan = scan * (file if is_file else anon) // (anon + file + 1)
+                scan = scan * (file if is_file else anon) // (anon + file + whole)
             elif balance != _SCAN_EQUAL and (balance == _SCAN_FILE) != is_file:
                 scan = 0
             s[S_LRU_NR + lru] = scan
@@ -147,6 +161,10 @@ def get_scan_count(k, s, lruvec):
 @compiled
 def shrink_lruvec_begin(k, s, lruvec):
     """Plan a pass over the lists of a zone."""
+    if k.rule[R_LRU_COSTS] != 0:
+        prepare_scan_count(k, s, lruvec)
+    for column in range(S_ALL_TAKEN, S_ALL_FILE_TAKEN + 1):
+        s[column] = 0
     get_scan_count(k, s, lruvec)
     for lru in range(_EVICTABLE):
         s[S_LRU_TARGETS + lru] = s[S_LRU_NR + lru]
@@ -164,7 +182,7 @@ def _cut(s, lru, percentage):
 
 
 @compiled
-def _adjust(s):
+def _adjust(k, s):
     """Enough is reclaimed: drop the kind of which less is left to scan, and keep the other in proportion; whether there is more to do."""
     nr_file = s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE]
     nr_anon = s[S_LRU_NR + LRU_INACTIVE_ANON] + s[S_LRU_NR + LRU_ACTIVE_ANON]
@@ -178,7 +196,7 @@ def _adjust(s):
     s[S_LRU_NR + smaller + 1] = 0
     _cut(s, larger, percentage)
     _cut(s, larger + 1, percentage)
-    s[S_SCAN_ADJUSTED] = 1
+    s[S_SCAN_ADJUSTED] = 1 if k.rule[R_RECLAIM_AIMS] == 0 else 0
     return True
 
 
@@ -194,13 +212,15 @@ def shrink_lruvec_step(k, s, lruvec):
             s[S_LRU_RECLAIMED] += shrink_list(k, s, lruvec, lru, scan)
     if s[S_LRU_RECLAIMED] < s[S_TO_RECLAIM] or s[S_SCAN_ADJUSTED] != 0:
         return True
-    return _adjust(s)
+    return _adjust(k, s)
 
 
 @compiled
 def shrink_lruvec_end(k, s, lruvec):
     """The pass is over: keep anonymous pages moving, and count what was reclaimed."""
     s[S_RECLAIMED] += s[S_LRU_RECLAIMED]
+    if s[S_LRU_RECLAIMED] > 0:
+        k.node[N_KSWAPD_FAILURES] = 0
     s[S_IN_ZONE] = 0
     age_active_anon(k, s, lruvec)
 
@@ -247,6 +267,8 @@ def direct_reclaim_begin(k, tid):
     s[S_TOTAL_SCANNED] = 0
     s[S_MAY_WRITEPAGE] = 1
     s[S_PROGRESS] = 0
+    s[S_FORCE_DEACTIVATE] = 0
+    s[S_SKIPPED_DEACTIVATE] = 0
     s[S_IS_KSWAPD] = 0
     s[S_IN_ZONE] = 0
     s[S_ZONE] = nr_lruvecs(k) - 1
@@ -281,10 +303,16 @@ def do_try_to_free_pages(k, tid):
             return RECLAIM_PAUSED
         s[S_TOTAL_SCANNED] += s[S_SCANNED]
         s[S_SCANNED] = 0
-        if s[S_TOTAL_SCANNED] > SWAP_CLUSTER_MAX * 3 // 2 and k.vmstat[NR_FILE_DIRTY] > 0:
+        if k.rule[R_NODE_LRU] == 0 and s[S_TOTAL_SCANNED] > SWAP_CLUSTER_MAX * 3 // 2 and k.vmstat[NR_FILE_DIRTY] > 0:
             wakeup_flusher_threads(k, s[S_TOTAL_SCANNED])
         s[S_ZONE] = nr_lruvecs(k) - 1
         if s[S_RECLAIMED] >= s[S_TO_RECLAIM] or s[S_PRIORITY] == 0:
+            snapshot_refaults(k)
+            if s[S_RECLAIMED] == 0 and s[S_SKIPPED_DEACTIVATE] != 0:
+                s[S_SKIPPED_DEACTIVATE] = 0
+                s[S_FORCE_DEACTIVATE] = 1
+                s[S_PRIORITY] = DEF_PRIORITY
+                continue
             s[S_STAGE] = STAGE_NONE
             return RECLAIM_DONE
         s[S_PRIORITY] -= 1

@@ -1,9 +1,11 @@
 """Shrinking the LRU lists, batch by batch.   Follows mm/vmscan.c of v4.4 (shrink_inactive_list, shrink_active_list; section C.9)."""
 
+from vmsim.mm.fs_writeback import wakeup_flusher_threads
 from vmsim.mm.page_alloc import free_page
 from vmsim.mm.swap import add_page_to_unevictable_list, is_file, lru_add, lru_add_drain, lru_del, sentinel_of
 from vmsim.mm.vmscan_page import PAGE_ACTIVATE, PAGE_CULL, PAGE_FREED, give_up_swap_slot, reclaim_page
 from vmsim.mm.vmscan_unmap import REFERENCED, SEEN_EXEC, page_referenced
+from vmsim.mm.workingset import lru_note_cost
 from vmsim.struct.bits import isqrt
 from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
@@ -18,7 +20,9 @@ from vmsim.struct.pages import (
     P_PREV,
     PG_ACTIVE,
     PG_MLOCKED,
+    PG_WORKINGSET,
     Z_FLAGS,
+    Z_INACTIVE_AGE,
     Z_LRU,
     Z_PAGES_SCANNED,
     Z_RECENT_ROTATED,
@@ -28,13 +32,21 @@ from vmsim.struct.pages import (
 )
 from vmsim.struct.reclaim import (
     N_SWAP_TOTAL,
+    S_ALL_FILE_TAKEN,
+    S_ALL_TAKEN,
+    S_ALL_UNQUEUED_DIRTY,
+    S_ALL_WRITEBACK,
     S_BATCH,
     S_IMMEDIATE,
     S_IS_KSWAPD,
+    S_MAY_DEACTIVATE,
+    S_PAGEOUT,
+    S_SKIPPED_DEACTIVATE,
     S_UNQUEUED_DIRTY,
     S_WRITEBACK,
     SWAP_CLUSTER_MAX,
 )
+from vmsim.struct.rules import R_FILE_INACTIVE_RATIO, R_LRU_COSTS, R_NODE_LRU
 from vmsim.struct.vmstat import (
     PGACTIVATE,
     PGDEACTIVATE,
@@ -73,6 +85,25 @@ def putback(k, pfn):
 
 
 @compiled
+def _age(k, lruvec, pfn):
+    """A page that is active when it goes back ages those that were evicted (workingset_age_nonresident, 5.9 on)."""
+    if k.rule[R_LRU_COSTS] != 0 and k.frame[pfn, P_FLAGS] & PG_ACTIVE != 0:
+        k.zone[lruvec, Z_INACTIVE_AGE] += 1
+
+
+@compiled
+def _count_batch(k, s, file, taken):
+    """What the batches of a pass over the node's lists have met together; dirty pages that nobody writes wake the flushers."""
+    if s[S_UNQUEUED_DIRTY] == taken:
+        wakeup_flusher_threads(k, 0)
+    s[S_ALL_TAKEN] += taken
+    s[S_ALL_WRITEBACK] += s[S_WRITEBACK]
+    s[S_ALL_UNQUEUED_DIRTY] += s[S_UNQUEUED_DIRTY]
+    if file != 0:
+        s[S_ALL_FILE_TAKEN] += taken
+
+
+@compiled
 def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
     """Reclaim from the tail of an inactive list: pages freed."""
     lru_add_drain(k)
@@ -87,7 +118,8 @@ def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
         return 0
     s[S_UNQUEUED_DIRTY] = 0
     s[S_WRITEBACK] = 0
-    s[S_IMMEDIATE] = 0
+    s[S_IMMEDIATE] = 0 if k.rule[R_NODE_LRU] == 0 else s[S_IMMEDIATE]
+    s[S_PAGEOUT] = 0
     freed = 0
     for i in range(taken):
         pfn = s[S_BATCH + i]
@@ -104,7 +136,13 @@ def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
         elif outcome == PAGE_CULL:
             give_up_swap_slot(k, pfn, 1)
         putback(k, pfn)
+        _age(k, lruvec, pfn)
     k.vmstat[(PGSTEAL_KSWAPD_DMA if kswapd else PGSTEAL_DIRECT_DMA) + lruvec] += freed
+    if k.rule[R_LRU_COSTS] != 0:
+        lru_note_cost(k, lruvec, file, s[S_PAGEOUT])
+    if k.rule[R_NODE_LRU] != 0:
+        _count_batch(k, s, file, taken)
+        return freed
     if s[S_WRITEBACK] == taken:
         zone[Z_FLAGS] |= ZONE_WRITEBACK
     if s[S_UNQUEUED_DIRTY] == taken:
@@ -134,9 +172,10 @@ def shrink_active_list(k, s, lruvec, lru, nr_to_scan):
             zone[Z_RECENT_ROTATED + file] += 1
             stays = seen & SEEN_EXEC != 0 and is_file(k.frame[pfn, P_FLAGS]) == 1
         if not stays:
-            k.frame[pfn, P_FLAGS] &= ~PG_ACTIVE
+            k.frame[pfn, P_FLAGS] = k.frame[pfn, P_FLAGS] & ~PG_ACTIVE | PG_WORKINGSET
             k.vmstat[PGDEACTIVATE] += 1
         lru_add(k, pfn)
+        _age(k, lruvec, pfn)
 
 
 @compiled
@@ -146,12 +185,12 @@ def inactive_is_low(k, lruvec, file):
     For anonymous pages the ratio is sqrt(10 x GiB of the two lists together), at least 1 (mem_cgroup_inactive_anon_is_low).
     """
     zone = k.zone[lruvec]
-    if file != 0:
+    if file != 0 and k.rule[R_FILE_INACTIVE_RATIO] == 0:
         return zone[Z_LRU + LRU_ACTIVE_FILE] > zone[Z_LRU + LRU_INACTIVE_FILE]
-    if k.node[N_SWAP_TOTAL] == 0:
+    if file == 0 and k.node[N_SWAP_TOTAL] == 0:
         return False
-    inactive = zone[Z_LRU + LRU_INACTIVE_ANON]
-    active = zone[Z_LRU + LRU_ACTIVE_ANON]
+    inactive = zone[Z_LRU + (LRU_INACTIVE_FILE if file != 0 else LRU_INACTIVE_ANON)]
+    active = zone[Z_LRU + (LRU_ACTIVE_FILE if file != 0 else LRU_ACTIVE_ANON)]
     gib = (inactive + active) >> (30 - k.geo[G_PAGE_SHIFT])
     ratio = isqrt(10 * gib) if gib > 0 else 1
     return inactive * ratio < active
@@ -161,7 +200,10 @@ def inactive_is_low(k, lruvec, file):
 def shrink_list(k, s, lruvec, lru, nr_to_scan):
     """One batch from any list: pages freed."""
     if lru == LRU_ACTIVE_ANON or lru == LRU_ACTIVE_FILE:
-        if inactive_is_low(k, lruvec, 1 if lru == LRU_ACTIVE_FILE else 0):
+        file = 1 if lru == LRU_ACTIVE_FILE else 0
+        if k.rule[R_LRU_COSTS] != 0 and s[S_MAY_DEACTIVATE] & 1 << file == 0:
+            s[S_SKIPPED_DEACTIVATE] = 1
+        elif k.rule[R_LRU_COSTS] != 0 or inactive_is_low(k, lruvec, file):
             shrink_active_list(k, s, lruvec, lru, nr_to_scan)
         return 0
     return shrink_inactive_list(k, s, lruvec, lru, nr_to_scan)

@@ -31,8 +31,8 @@ from vmsim.struct.pages import (
     ZONE_DIRTY,
     ZONE_WRITEBACK,
 )
-from vmsim.struct.reclaim import S_IMMEDIATE, S_IS_KSWAPD, S_SCANNED, S_UNQUEUED_DIRTY, S_WRITEBACK
-from vmsim.struct.rules import R_ANON_REFAULTS, R_ANON_SECOND_CHANCE
+from vmsim.struct.reclaim import S_IMMEDIATE, S_IS_KSWAPD, S_PAGEOUT, S_SCANNED, S_UNQUEUED_DIRTY, S_WRITEBACK
+from vmsim.struct.rules import R_ANON_REFAULTS, R_ANON_SECOND_CHANCE, R_SCANNED_ONCE, R_WRITEBACK_ACTIVATES
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE
 from vmsim.struct.vmstat import NR_VMSCAN_IMMEDIATE, NR_VMSCAN_WRITE, PSWPOUT
 
@@ -80,13 +80,14 @@ def swap_writepage(k, pfn):
 
 
 @compiled
-def _pageout(k, pfn):
+def _pageout(k, s, pfn):
     """Start writing a dirty page of the swap cache, or one of a memory file, to swap; PAGE_KEEP until that is done, PAGE_FREED: go on."""
     if k.frame[pfn, P_FLAGS] & PG_SWAPCACHE == 0 and not shmem_writepage(k, pfn):
         return PAGE_ACTIVATE
     k.frame[pfn, P_FLAGS] = k.frame[pfn, P_FLAGS] & ~PG_DIRTY | PG_RECLAIM
     if swap_writepage(k, pfn):
         k.vmstat[NR_VMSCAN_WRITE] += 1
+        s[S_PAGEOUT] += 1
         return PAGE_KEEP
     k.frame[pfn, P_FLAGS] &= ~PG_RECLAIM
     return PAGE_KEEP if k.frame[pfn, P_FLAGS] & PG_DIRTY != 0 else PAGE_FREED
@@ -100,7 +101,9 @@ def _dirty_file_page(k, s, zone, pfn):
         k.vmstat[NR_VMSCAN_IMMEDIATE] += 1
     elif pageout_file(k, pfn):
         k.vmstat[NR_VMSCAN_WRITE] += 1
-    return PAGE_KEEP
+        s[S_PAGEOUT] += 1
+        return PAGE_KEEP
+    return PAGE_KEEP if k.rule[R_WRITEBACK_ACTIVATES] == 0 else PAGE_ACTIVATE
 
 
 @compiled
@@ -133,7 +136,7 @@ def reclaim_page(k, s, zone, pfn):
     s[S_SCANNED] += 1
     if flags & PG_MLOCKED != 0:
         return PAGE_CULL
-    if frame[pfn, P_MAPCOUNT] > 0 or flags & PG_SWAPCACHE != 0:
+    if k.rule[R_SCANNED_ONCE] == 0 and (frame[pfn, P_MAPCOUNT] > 0 or flags & PG_SWAPCACHE != 0):
         s[S_SCANNED] += 1
     if flags & PG_DIRTY != 0 and flags & (PG_SWAPBACKED | PG_WRITEBACK) == 0:
         s[S_UNQUEUED_DIRTY] += 1
@@ -143,7 +146,7 @@ def reclaim_page(k, s, zone, pfn):
         else:
             frame[pfn, P_FLAGS] |= PG_RECLAIM
             s[S_WRITEBACK] += 1
-        return PAGE_KEEP
+        return PAGE_KEEP if k.rule[R_WRITEBACK_ACTIVATES] == 0 else PAGE_ACTIVATE
     references = _check_references(k, pfn)
     if references == PAGE_ACTIVATE or references == PAGE_KEEP:
         return references
@@ -160,7 +163,7 @@ def reclaim_page(k, s, zone, pfn):
             return PAGE_KEEP
         if flags & PG_SWAPBACKED == 0:
             return _dirty_file_page(k, s, zone, pfn)
-        written = _pageout(k, pfn)
+        written = _pageout(k, s, pfn)
         if written != PAGE_FREED:
             return written
     _count_reclaimed(k, pfn)

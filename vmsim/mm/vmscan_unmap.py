@@ -20,6 +20,7 @@ from vmsim.struct.pages import (
     P_MAPPING,
     P_PRIVATE,
     PG_ANON,
+    PG_EXCLUSIVE,
     PTE_DIRTY,
     PTE_SHIFT,
     PTE_SWAP,
@@ -91,6 +92,7 @@ def try_to_unmap(k, pfn):
         if entry & PTE_DIRTY != 0:
             set_page_dirty(k, pfn)
         if anon:
+            k.frame[pfn, P_FLAGS] &= ~PG_EXCLUSIVE
             swap_duplicate(k, swp)
             k.anon_vma[k.frame[pfn, P_MAPPING], AV_MM] = mm
             k.mm[mm, MM_ANONPAGES] -= 1

@@ -1,10 +1,10 @@
 """Refault distance: whether a page that comes back was evicted too early.   Follows mm/workingset.c of v4.4 (section C.11) and of v6.1.
 
-A shadow is a negative number, -(age << 2 | row of the lists) - 1.  Shadows of a file stand in `pcache`, those of swapped pages in
-`swap_cache`.
+A shadow is a negative number, -(age << 3 | the page had been active << 2 | row of the lists) - 1.  Shadows of a file stand in
+`pcache`, those of swapped pages in `swap_cache`.
 """
 
-from vmsim.mm.swap import lruvec_of
+from vmsim.mm.swap import is_file, lruvec_of
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import (
     LRU_ACTIVE_ANON,
@@ -13,14 +13,17 @@ from vmsim.struct.pages import (
     LRU_INACTIVE_FILE,
     P_FLAGS,
     PG_ACTIVE,
+    PG_WORKINGSET,
     Z_INACTIVE_AGE,
     Z_LRU,
 )
-from vmsim.struct.reclaim import N_SWAP_FREE
-from vmsim.struct.rules import R_ANON_REFAULTS
+from vmsim.struct.reclaim import N_ACTIVATED, N_COST, N_SWAP_FREE
+from vmsim.struct.rules import R_ANON_REFAULTS, R_LRU_COSTS
 from vmsim.struct.vmstat import WORKINGSET_ACTIVATE, WORKINGSET_REFAULT
 
-_ROW_BITS = 2
+_AGE_SHIFT = 3
+_ROW_MASK = 3
+_WAS_ACTIVE = 4
 
 
 @compiled
@@ -29,52 +32,54 @@ def workingset_eviction(k, pfn):
     lruvec = lruvec_of(k, pfn)
     age = k.zone[lruvec, Z_INACTIVE_AGE]
     k.zone[lruvec, Z_INACTIVE_AGE] = age + 1
-    return -(age << _ROW_BITS | lruvec) - 1
+    return -(age << _AGE_SHIFT | (_WAS_ACTIVE if k.frame[pfn, P_FLAGS] & PG_WORKINGSET != 0 else 0) | lruvec) - 1
 
 
 @compiled
-def workingset_refault(k, shadow):
-    """Whether a page that comes back goes to the active list: its refault distance is no more than the pages that compete with it."""
-    packed = -shadow - 1
-    lruvec = packed & ((1 << _ROW_BITS) - 1)
-    distance = k.zone[lruvec, Z_INACTIVE_AGE] - (packed >> _ROW_BITS)
-    return distance <= k.zone[lruvec, Z_LRU + LRU_ACTIVE_FILE]
-
-
-@compiled
-def file_refault(k, pfn, shadow):
-    """A file page is read again after eviction (add_to_page_cache_lru)."""
-    k.vmstat[WORKINGSET_REFAULT] += 1
-    if k.rule[R_ANON_REFAULTS] != 0:
-        active = _workingset_test_recent(k, shadow, 1)
-    else:
-        active = workingset_refault(k, shadow)
-    if active:
-        k.frame[pfn, P_FLAGS] |= PG_ACTIVE
-        k.zone[lruvec_of(k, pfn), Z_INACTIVE_AGE] += 1
-        k.vmstat[WORKINGSET_ACTIVATE] += 1
-
-
-@compiled
-def _workingset_test_recent(k, shadow, file):
-    """From 5.9 on a page competes with the active pages of its own kind and, where there is swap, with all of the other kind."""
-    packed = -shadow - 1
-    lruvec = packed & ((1 << _ROW_BITS) - 1)
+def lru_note_cost(k, lruvec, file, pages):
+    """Pages of a kind were written to be reclaimed, or came back too soon; what is long ago counts half (lru_note_cost, 5.8 on)."""
+    node = k.node
     zone = k.zone[lruvec]
-    distance = zone[Z_INACTIVE_AGE] - (packed >> _ROW_BITS)
+    node[N_COST + file] += pages
+    size = zone[Z_LRU + LRU_INACTIVE_ANON] + zone[Z_LRU + LRU_ACTIVE_ANON]
+    size += zone[Z_LRU + LRU_INACTIVE_FILE] + zone[Z_LRU + LRU_ACTIVE_FILE]
+    if node[N_COST] + node[N_COST + 1] > size // 4:
+        node[N_COST] //= 2
+        node[N_COST + 1] //= 2
+
+
+@compiled
+def _competing(k, lruvec, file):
+    """Pages that a page which comes back competes with: the active ones of files; since 5.9 also those that its own kind, and where there
+    is swap the other kind, could give up for it."""
+    zone = k.zone[lruvec]
     size = zone[Z_LRU + LRU_ACTIVE_FILE]
+    if k.rule[R_ANON_REFAULTS] == 0:
+        return size
     if file == 0:
         size += zone[Z_LRU + LRU_INACTIVE_FILE]
     if k.node[N_SWAP_FREE] > 0:
         size += zone[Z_LRU + LRU_ACTIVE_ANON]
         if file != 0:
             size += zone[Z_LRU + LRU_INACTIVE_ANON]
-    return distance <= size
+    return size
 
 
 @compiled
-def anon_refault(k, pfn, shadow):
-    """A swapped page is read again (5.9 on)."""
-    if _workingset_test_recent(k, shadow, 0):
-        k.frame[pfn, P_FLAGS] |= PG_ACTIVE
-        k.zone[lruvec_of(k, pfn), Z_INACTIVE_AGE] += 1
+def workingset_refault(k, pfn, shadow, file):
+    """A page comes back after its eviction: it becomes active if its refault distance is no more than the pages it competes with."""
+    packed = -shadow - 1
+    lruvec = packed & _ROW_MASK
+    if file != 0:
+        k.vmstat[WORKINGSET_REFAULT] += 1
+    if k.zone[lruvec, Z_INACTIVE_AGE] - (packed >> _AGE_SHIFT) > _competing(k, lruvec, file):
+        return
+    k.frame[pfn, P_FLAGS] |= PG_ACTIVE
+    lruvec = lruvec_of(k, pfn)
+    k.zone[lruvec, Z_INACTIVE_AGE] += 1
+    k.node[N_ACTIVATED + file] += 1
+    if file != 0:
+        k.vmstat[WORKINGSET_ACTIVATE] += 1
+    if packed & _WAS_ACTIVE != 0 and k.rule[R_LRU_COSTS] != 0:
+        k.frame[pfn, P_FLAGS] |= PG_WORKINGSET
+        lru_note_cost(k, lruvec, is_file(k.frame[pfn, P_FLAGS]), 1)

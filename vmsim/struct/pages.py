@@ -31,6 +31,7 @@ PG_ANON = 65536
 PG_ERROR = 131072
 PG_PAGEVEC = 262144  # waits in a CPU's pagevec to join a list: on none yet
 PG_EXCLUSIVE = 524288  # an anonymous page that no other process can share (PG_anon_exclusive)
+PG_WORKINGSET = 1048576  # it has been active (PG_workingset)
 PG_CONTENT_SHIFT = 32  # from here up: the number of the page's contents for whoever tells pages' bytes apart; 0: not told apart
 PG_CONTENT = ((1 << 31) - 1) << PG_CONTENT_SHIFT
 
@@ -94,5 +95,7 @@ ZONE_FAIR_DEPLETED = 8
 PVEC_ADD = 0
 PVEC_ROTATE = 16
 PVEC_ACTIVATE = 32
+PVEC_FREE_FACTOR = 48  # for each zone: how often its list of this CPU overflowed while nothing was taken (pcp->free_factor)
 PVEC_COLUMNS = 64
 PAGEVEC_SIZE = 14
+PAGEVEC_SIZE_4_15 = 15

@@ -18,17 +18,28 @@ S_LRU_TARGETS = 16
 S_SCAN_ADJUSTED = 20
 S_LRU_RECLAIMED = 21  # of the lists being shrunk
 S_IN_ZONE = 22  # shrink_lruvec is under way
+S_MAY_DEACTIVATE = 23  # bit 0: the active anonymous list may shrink, bit 1: that of files
+S_SKIPPED_DEACTIVATE = 24  # one of them was left alone
 # What a batch from an inactive list has met.
 S_UNQUEUED_DIRTY = 25
 S_WRITEBACK = 26
 S_IMMEDIATE = 27
+S_PAGEOUT = 28  # pages that it began to write
 S_BATCH = 32  # frames isolated from a list, SWAP_CLUSTER_MAX of them
-SCAN_COLUMNS = 64
+S_FORCE_DEACTIVATE = 64
+S_CACHE_TRIM = 65  # there are inactive file pages enough
+S_FILE_TINY = 66  # there are hardly any file pages
+S_ALL_TAKEN = 67  # of all batches of a pass over the lists
+S_ALL_WRITEBACK = 68
+S_ALL_UNQUEUED_DIRTY = 69
+S_ALL_FILE_TAKEN = 70
+SCAN_COLUMNS = 96
 
 STAGE_NONE = 0
 STAGE_PASS = 2
 
 SWAP_CLUSTER_MAX = 32
+MAX_RECLAIM_RETRIES = 16
 DEF_PRIORITY = 12
 
 # Columns of `node` (a single row): one memory node.
@@ -55,6 +66,10 @@ N_OOM_KILLS = 13
 N_OOM_POINTS = 15  # of the last victim, pages
 N_OOM_INVOKER = 16
 N_NAP_BEGAN = 14
+N_COST = 24  # what reclaiming anonymous and file pages has cost lately (anon_cost, file_cost)
+N_ACTIVATED = 26  # anonymous and file pages that came back and were activated (workingset_activate)
+N_REFAULTS = 28  # the same when reclaim ended last
+N_KSWAPD_FAILURES = 30  # runs of kswapd in a row that freed nothing
 N_OOM_LOG = 32  # the first victims, each with its points
 OOM_LOG = 8
 NODE_COLUMNS = 48

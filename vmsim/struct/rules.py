@@ -58,6 +58,17 @@ RULE_NAMES = (
     "oom_badness_exact",
     "oom_report_6_1",
     "oom_report_6_18",
+    "mmap_io_retries",
+    "lru_costs",
+    "writeback_activates",
+    "reclaim_aims",
+    "scanned_once",
+    "file_inactive_ratio",
+    "pcp_reclaim",
+    "pagevec_fills",
+    "exclusive_reuse",
+    "swap_ra_new",
+    "files_aligned",
 )
 
 
@@ -122,3 +133,14 @@ R_OOM_CHILD_FIRST = _index("oom_child_first")
 R_OOM_BADNESS_EXACT = _index("oom_badness_exact")
 R_OOM_REPORT_6_1 = _index("oom_report_6_1")
 R_OOM_REPORT_6_18 = _index("oom_report_6_18")
+R_MMAP_IO_RETRIES = _index("mmap_io_retries")
+R_LRU_COSTS = _index("lru_costs")
+R_WRITEBACK_ACTIVATES = _index("writeback_activates")
+R_RECLAIM_AIMS = _index("reclaim_aims")
+R_SCANNED_ONCE = _index("scanned_once")
+R_FILE_INACTIVE_RATIO = _index("file_inactive_ratio")
+R_PCP_RECLAIM = _index("pcp_reclaim")
+R_PAGEVEC_FILLS = _index("pagevec_fills")
+R_EXCLUSIVE_REUSE = _index("exclusive_reuse")
+R_SWAP_RA_NEW = _index("swap_ra_new")
+R_FILES_ALIGNED = _index("files_aligned")

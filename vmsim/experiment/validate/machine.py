@@ -23,8 +23,9 @@ _TABLES: Final = 10  # frames of page tables of the program itself
 # Model: a write is done about 10 ms after it was submitted, many at a time; fitted to the faults on pages on their way out
 # (818 to 992 minor faults of a program that only writes, 1.1 times the memory of 256 MiB).
 _SWAP_WRITES: Final = {"channels": 128, "write_latency": "10 ms"}
-_HOG_STARTED: Final = 43  # the same of the first program of an OOM test, which locks nothing
 _STARTED: Final = 190  # pages that starting a program takes beside those: stacks, pagevecs, per-CPU lists, what the shell forked
+# The same of the programs of an OOM test, which lock nothing; fitted to the rss of a victim that a report shows.
+_HOGS_STARTED: Final = {"4": 43, "6": 143}
 _FAULT_AROUND = re.compile(r"(?:_fa|faultaround)(\d+)")
 _SYSCTL_KEYS = ("swappiness", "page-cluster", "overcommit_memory", "dirty_ratio", "dirty_background_ratio", "max_map_count")
 
@@ -53,7 +54,7 @@ def machine_spec(result: Result, run: Run | None, version: str, costs: Mapping[s
         devices["vdb"] = {**disk, **_SWAP_WRITES, "size": swap, "rotational": rotational}
     return {
         "title": "recorded", "ram": ram, "cpus": cpus, "devices": devices, "costs": dict(costs),
-        "zones": zones(result, run, memory_map("x86_64", ram, PAGE, cpus, kernel_line(version))),
+        "zones": zones(result, run, version, memory_map("x86_64", ram, PAGE, cpus, kernel_line(version))),
         **({"swap": {"device": "vdb", "size": swap}} if swap else {}),
     }  # fmt: skip
 
@@ -67,14 +68,14 @@ def swap_bytes(result: Result) -> int:
     return int(result.boot["qemu"].get("swap_mb", 0)) * MIB
 
 
-def zones(result: Result, run: Run | None, made: list[Any]) -> dict[str, Any]:
+def zones(result: Result, run: Run | None, version: str, made: list[Any]) -> dict[str, Any]:
     """Managed pages of each zone, and those that are used when the program starts (its own, which vmsim takes, left out)."""
     recorded = {zone["zone"]: zone for zone in result.data["zones_at_start"] if zone["managed"]}
     free = {name: int(zone["free"]) for name, zone in recorded.items()}
     begins = free_at_start(run) if run else None
     if begins is None:
         aux = int(run.data.get("aux_locked_bytes", 0)) // PAGE if run else 0
-        taken = PROGRAM_ANON + _TABLES + aux + (_HOG_STARTED if run and run.mode == "hog" else _STARTED)
+        taken = PROGRAM_ANON + _TABLES + aux + (_HOGS_STARTED[version[0]] if run and run.mode == "hog" else _STARTED)
     else:
         taken = sum(free.values()) - begins
     # What the program itself takes, vmsim's takes too: the rest is the kernel's.

@@ -13,12 +13,13 @@ from vmsim.experiment.validate.machine import PAGE, PROGRAM_ANON, PROGRAM_FILE, 
 from vmsim.experiment.validate.programs import ROOT, NotSimulated, files, own_memory
 from vmsim.experiment.validate.recording import Case, Result, Run
 from vmsim.machine.build import Built, build
-from vmsim.mm.oom_kill import badness_of
+from vmsim.mm.oom_kill import NEVER, badness_of
 from vmsim.spec.experiment import Scenario
 from vmsim.spec.model import Reading
 from vmsim.struct import reclaim as rc
 from vmsim.struct import tasks as t
 from vmsim.struct.kernel import SC_TOTALRAM
+from vmsim.struct.rules import R_OOM_BADNESS_EXACT, R_OOM_ROOT_BONUS
 from vmsim.units import KIB, NS_PER_S
 
 OWN_PAGES: Final = {"4": 429, "6": 430}  # pages of the program's own mappings, of which `own_memory` has as many, by kernel
@@ -29,7 +30,7 @@ _DONE = re.compile(r"name=(\S+) pages=(\d+) adj=(-?\d+) pid=(\d+) oom_score=(\d+
 _KILL = re.compile(r"Kill process (\d+) \((\w+)\) score (\d+)")
 _KILL_6 = re.compile(r"Killed process (\d+) \((\w+)\) total-vm:(\d+)kB, anon-rss:(\d+)kB.*pgtables:(\d+)kB oom_score_adj:(-?\d+)")
 _KILLED = re.compile(r"Killed process (\d+) \((\w+)\) total-vm:(\d+)kB")
-_ROW = re.compile(r"\[ *(\d+)\] +\d+ +\d+ +(\d+) +(\d+) +(?:\d+ +){3,4}(-?\d+) (\w+)")
+_ROW = re.compile(r"\[ *(\d+)\] +\d+ +\d+ +(\d+) +(\d+) +(?:\d+ +){2,4}(-?\d+) (\w+)")
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,18 @@ def _fill(hog: Hog) -> list[dict[str, Any]]:
 
 def _score(built: Built, tid: int, pages: int) -> int:
     """What /proc/PID/oom_score shows of a program that has touched so many pages (fs/proc/base.c: proc_oom_score)."""
-    return _shown(built, int(badness_of(built.kernel.k, tid)), pages)
+    points = int(badness_of(built.kernel.k, tid))
+    return 0 if points == NEVER else _shown(built, points, pages)
 
 
 def _shown(built: Built, points: int, pages: int) -> int:
     """A score as the kernel shows it, which does not know of a task's last faults yet (root's 3 % are off already)."""
-    seen = max(points - _unsynced(pages) * 97 // 100, 0)
-    return seen * 1000 // int(built.kernel.sc[SC_TOTALRAM] + built.kernel.node[rc.N_SWAP_TOTAL])
+    rule = built.kernel.rule
+    seen = points - (_unsynced(pages) * 97 // 100 if rule[R_OOM_ROOT_BONUS] else _unsynced(pages))
+    total = int(built.kernel.sc[SC_TOTALRAM] + built.kernel.node[rc.N_SWAP_TOTAL])
+    if not rule[R_OOM_BADNESS_EXACT]:
+        return max(seen, 0) * 1000 // total
+    return (1000 + abs(seen) * 1000 // total * (1 if seen > 0 else -1)) * 2 // 3
 
 
 def _unsynced(pages: int) -> int:
