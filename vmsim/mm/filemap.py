@@ -1,7 +1,7 @@
 """The page cache: looking pages up, faulting them in, and the reads that fill it.   Follows mm/filemap.c of v4.4 (B.5, E.3)."""
 
 from vmsim.mm.mlock_page import mlock_mapped_page
-from vmsim.mm.page_alloc_slow import reclaim_for_page
+from vmsim.mm.page_alloc_slow import page_to_read_into
 from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pte import set_pte
 from vmsim.mm.readahead import do_async_mmap_readahead, do_sync_mmap_readahead, submit_read
@@ -140,12 +140,11 @@ def file_page(k, tid, v, vpn):
         k.task[tid, T_FAULT_MAJOR] = 1
         pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
         if pfn <= 0:
-            submit_read(k, tid, file, pgoff, 1, -1, 0)
-            pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
-            if pfn <= 0:
-                reclaim_for_page(k)
+            if not page_to_read_into(k):
                 k.node[N_ALLOC_FOR] = FOR_READ
                 return -EVENT_OOM
+            submit_read(k, tid, file, pgoff, 1, -1, 0)
+            pfn = k.pcache[k.file[file, FI_CACHE] + pgoff]
         if k.sc[SC_SLOW_SUBMIT] != 0 and k.sc[SC_USER_FAULT] != 0 and k.sc[SC_NR_NEW_BIOS] > 0:
             k.task[tid, T_SUBMIT_NS] = k.led[L_IO] - submitting
             k.led[L_IO] = submitting

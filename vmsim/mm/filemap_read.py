@@ -1,7 +1,7 @@
 """read(2) of regular files and tmpfs, page by page.   Follows mm/filemap.c (do_generic_file_read) and shmem.c of v4.4 (E.1)."""
 
 from vmsim.mm.filemap import wait_for_page
-from vmsim.mm.page_alloc_slow import reclaim_for_page
+from vmsim.mm.page_alloc_slow import page_to_read_into
 from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read
 from vmsim.mm.resched import cond_resched
 from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
@@ -68,14 +68,13 @@ def copy_pages(k, count):
 @compiled
 def read_single(k, tid, file, index):
     """Read one page and wait for it (readpage)."""
-    submit_read(k, tid, file, index, 1, -1, 0)
-    pfn = k.pcache[k.file[file, FI_CACHE] + index]
-    if pfn <= 0:
-        reclaim_for_page(k)
+    slot = k.file[file, FI_CACHE] + index
+    if k.pcache[slot] <= 0 and not page_to_read_into(k):
         k.node[N_ALLOC_FOR] = FOR_READ
         return PAGE_WAITS
+    submit_read(k, tid, file, index, 1, -1, 0)
     k.task[tid, T_STAGE] = RW_READING
-    wait_for_page(k, tid, pfn)
+    wait_for_page(k, tid, k.pcache[slot])
     return PAGE_WAITS
 
 

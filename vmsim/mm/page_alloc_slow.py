@@ -6,14 +6,14 @@ caller gives up with -EWAIT (a fault with EVENT_OOM), and the operation begins a
 
 from vmsim.mm.kswapd import wakeup_kswapd
 from vmsim.mm.oom_kill import out_of_memory
-from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, free_page, get_page_from_freelist
+from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist
 from vmsim.mm.vmscan import RECLAIM_PAUSED, direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NOWAIT, SC_TASK
+from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_SPARE, SC_TASK
 from vmsim.struct.ledger import L_FAULT, L_RECLAIM
 from vmsim.struct.pages import Z_HIGH, Z_MIN
 from vmsim.struct.reclaim import N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED
-from vmsim.struct.tasks import T_MEMDIE, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_TIMER
+from vmsim.struct.tasks import T_MEMDIE, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_QUEUE, WAIT_TIMER
 from vmsim.struct.vmstat import PGSCAN_DIRECT_THROTTLE
 
 JIFFY_NS = 4_000_000  # HZ=250
@@ -32,24 +32,57 @@ def alloc_page(k):
 
 @compiled
 def alloc_page_noretry(k):
-    """A frame for a page that is read ahead: 0 where only waiting could help (__GFP_NORETRY). Model: without direct reclaim of its own."""
+    """A frame for a page that is read ahead: 0 where one round of direct reclaim brings none (__GFP_NORETRY).
+
+    Model: that round doesn't wait, so it ends where it has pages on their way to swap; waiting is left to who needs its page.
+    """
+    pfn = k.sc[SC_SPARE]
+    if pfn != 0:
+        k.sc[SC_SPARE] = 0
+        return pfn
+    tid = k.sc[SC_TASK]
+    if k.task[tid, T_RECLAIMING] != 0:  # in the midst of reclaiming for the page that it needs
+        return 0
     pfn = alloc_page_fast(k)
     if pfn != 0:
         return pfn
-    tid = k.sc[SC_TASK]
     if tid == 0 or k.node[N_KSWAPD_TID] == 0:
         return any_free_page(k)
     wakeup_kswapd(k)
-    return get_page_from_freelist(k, Z_MIN)
+    pfn = get_page_from_freelist(k, Z_MIN)
+    if pfn != 0 or not pfmemalloc_watermark_ok(k):
+        return pfn
+    return _reclaim_at_once(k, tid)
 
 
 @compiled
-def reclaim_for_page(k):
-    """What a task does that needs a page and got none without waiting: reclaim for it; T_WAIT says how long until it tries again."""
-    pfn = alloc_page(k)
-    if pfn != 0:
-        free_page(k, pfn)
-        _wait(k, WAIT_TIMER, 0)
+def _reclaim_at_once(k, tid):
+    """Direct reclaim as far as it goes without waiting for a device, and one more look at the free lists."""
+    kind = k.task[tid, T_WAIT]
+    argument = k.task[tid, T_WAIT_ARG]
+    freeing = k.led[L_FAULT]
+    direct_reclaim_begin(k, tid)
+    while do_try_to_free_pages(k, tid) == RECLAIM_PAUSED:
+        if k.sc[SC_NR_NEW_BIOS] > 0 or k.task[tid, T_WAIT] == WAIT_QUEUE:
+            break
+    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
+    k.led[L_FAULT] = freeing
+    k.task[tid, T_WAIT] = kind
+    k.task[tid, T_WAIT_ARG] = argument
+    if k.scan[tid, S_RECLAIMED] == 0:
+        return 0
+    pfn = get_page_from_freelist(k, Z_MIN)
+    if pfn == 0:
+        drain_all_pages(k)
+        pfn = get_page_from_freelist(k, Z_MIN)
+    return pfn
+
+
+@compiled
+def page_to_read_into(k):
+    """Get a frame for the page that a task can't do without, as SC_SPARE; whether there is one. If not, T_WAIT says what to wait for."""
+    k.sc[SC_SPARE] = alloc_page(k)
+    return k.sc[SC_SPARE] != 0
 
 
 @compiled

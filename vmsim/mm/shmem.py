@@ -1,10 +1,10 @@
 """Memory files: tmpfs, memfd and shared anonymous mappings.   Follows mm/shmem.c of v4.4 (B.8)."""
 
-from vmsim.mm.page_alloc_slow import alloc_page, reclaim_for_page
+from vmsim.mm.page_alloc_slow import alloc_page, page_to_read_into
 from vmsim.mm.pagecache import add_to_page_cache
 from vmsim.mm.swap import lru_cache_add
 from vmsim.mm.swap_cache import delete_from_swap_cache
-from vmsim.mm.swap_state import lookup_swap_cache, swapin_readahead
+from vmsim.mm.swap_state import lookup_swap_cache, read_swap_cache_async, swapin_readahead
 from vmsim.mm.swapfile import swap_free
 from vmsim.struct.costs import C_PAGE_CACHE_LOOKUP, C_ZERO_PAGE
 from vmsim.struct.files import FI_CACHE, PCACHE_SWAP
@@ -28,9 +28,10 @@ def _shmem_swapin(k, file, pgoff, swp):
     if pfn == 0:
         pfn = swapin_readahead(k, swp)
         if pfn == 0:
-            reclaim_for_page(k)
-            k.node[N_ALLOC_FOR] = FOR_COPY
-            return 0
+            if not page_to_read_into(k):
+                k.node[N_ALLOC_FOR] = FOR_COPY
+                return 0
+            pfn = read_swap_cache_async(k, swp, 1)
         k.vmstat[PGMAJFAULT] += 1
         k.task[tid, T_FAULT_MAJOR] = 1
     if k.frame[pfn, P_FLAGS] & PG_LOCKED != 0:

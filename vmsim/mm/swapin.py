@@ -1,11 +1,11 @@
 """Faults on swapped pages.   Follows mm/memory.c of v4.4 (do_swap_page; section B.7)."""
 
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SIGBUS, EVENT_WAIT, wait_for_page
-from vmsim.mm.page_alloc_slow import reclaim_for_page
+from vmsim.mm.page_alloc_slow import page_to_read_into
 from vmsim.mm.pte import set_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swap_cache import reuse_swap_page, try_to_free_swap
-from vmsim.mm.swap_state import lookup_swap_cache, swapin_readahead
+from vmsim.mm.swap_state import lookup_swap_cache, read_swap_cache_async, swapin_readahead
 from vmsim.mm.swapfile import swap_free, swap_references, vm_swap_full
 from vmsim.struct.costs import C_MAP_PAGE, C_PAGE_CACHE_LOOKUP
 from vmsim.struct.jit import compiled
@@ -42,9 +42,10 @@ def _swap_page(k, tid, swp):
     if pfn == 0:
         pfn = swapin_readahead(k, swp)
         if pfn == 0:
-            reclaim_for_page(k)
-            k.node[N_ALLOC_FOR] = FOR_COPY
-            return -EVENT_OOM
+            if not page_to_read_into(k):
+                k.node[N_ALLOC_FOR] = FOR_COPY
+                return -EVENT_OOM
+            pfn = read_swap_cache_async(k, swp, 1)
         k.vmstat[PGMAJFAULT] += 1
         k.task[tid, T_FAULT_MAJOR] = 1
     flags = k.frame[pfn, P_FLAGS]

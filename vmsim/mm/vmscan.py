@@ -77,13 +77,19 @@ def nr_lruvecs(k):
 
 
 @compiled
-def zone_reclaimable(k, lruvec):
-    """Whether a zone is worth scanning: not yet scanned six times over without a page of it being freed (zone_reclaimable)."""
+def reclaimable_pages(k, lruvec):
+    """Pages of a zone that reclaim could take: of files, and anonymous ones while there is swap (zone_reclaimable_pages)."""
     zone = k.zone[lruvec]
     pages = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
     if k.node[N_SWAP_FREE] > 0:
         pages += zone[Z_LRU + LRU_ACTIVE_ANON] + zone[Z_LRU + LRU_INACTIVE_ANON]
-    return zone[Z_PAGES_SCANNED] < pages * 6
+    return pages
+
+
+@compiled
+def zone_reclaimable(k, lruvec):
+    """Whether a zone is worth scanning: not yet scanned six times over without a page of it being freed (zone_reclaimable)."""
+    return k.zone[lruvec, Z_PAGES_SCANNED] < reclaimable_pages(k, lruvec) * 6
 
 
 @compiled
@@ -245,10 +251,15 @@ def must_pause(k, tid, plugged):
 
 @compiled
 def pfmemalloc_watermark_ok(k):
-    """Whether free memory is above half of the minimum watermarks; below, who allocates waits for kswapd."""
+    """Whether free memory is above half of the minimum watermarks; below, who allocates waits for kswapd.
+
+    Only zones with pages that could be reclaimed count: for the others there is nothing to wait for.
+    """
     free = 0
     reserve = 0
     for zone in range(k.sc[SC_NR_ZONES]):
+        if reclaimable_pages(k, 0 if k.rule[R_NODE_LRU] != 0 else zone) == 0:
+            continue
         free += k.zone[zone, Z_FREE]
         reserve += k.zone[zone, Z_MIN]
     return reserve == 0 or free > reserve // 2

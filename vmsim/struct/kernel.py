@@ -72,7 +72,8 @@ SC_PCACHE_ROWS = 42  # slots of `pcache`
 SC_TOTALRESERVE = 58  # pages that no heuristic counts as free (totalreserve_pages)
 SC_WAKE = 43  # daemons to wake at the end of the slice, a bit each
 SC_BIO_PAGE_NEXT = 44  # next slot of `bio_page`, a ring
-SC_NOWAIT = 48  # allocations take from the reserves now rather than wait: the call in progress can't be begun again
+SC_NOWAIT = 61  # allocations take from the reserves now rather than wait: the call in progress can't be begun again
+SC_SPARE = 62  # a frame that was got the slow way for the next page to be read, 0: none
 SC_NR_KILLED = 47  # tasks that have been killed but have not noticed yet
 SC_OOM = 53  # the OOM killer has acted in this slice, and the machine has not reported it yet
 SC_BIO_LAST = 45  # row + 1 of the slice's last request made page by page, 0: none
@@ -83,6 +84,7 @@ SC_TASK_NEXT = 56  # first row of `task` never used
 SC_TASK_LIMIT = 57  # rows of `task` that a run may use
 SC_PATTERN_NEXT = 60  # first row of `pattern` never used
 SC_PLACE = 48  # page at which a mapping is placed if it is free, as a log of calls says; 0: where the kernel would
+SC_NODE_PAGES = 63  # first of the pages that hold nodes of page-cache trees, linked through P_INDEX; 0: none
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
