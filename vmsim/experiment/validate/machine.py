@@ -48,7 +48,7 @@ def machine_spec(result: Result, run: Run | None, version: str, costs: Mapping[s
         "type": "sata-ssd", "channels": 1, "queue_depth": 128, "read_latency": "60 us", "write_latency": "60 us",
         "bandwidth_read": "2 GB/s", "bandwidth_write": "2 GB/s", "latency": {"type": "lognormal", "sigma": 0.4},
     }  # fmt: skip
-    devices: dict[str, Any] = {"vda": {**disk, "size": 1200 * MIB}}
+    devices: dict[str, Any] = {"vda": {**disk, "size": 4096 * MIB}}
     if swap:
         rotational = bool(run.data.get("sysctl", {}).get("vdb_rotational", 1)) if run else True
         devices["vdb"] = {**disk, **_SWAP_WRITES, "size": swap, "rotational": rotational}

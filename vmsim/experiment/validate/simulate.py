@@ -82,6 +82,8 @@ def _outcome(built: Built, ending: Ending, number: int, run: Run, program: Progr
     facts["VmLck_kb"] = int(row[t.T_LOCKED]) * PAGE // KIB
     facts["VmRSS_kb"] = int(row[t.T_RSS]) * PAGE // KIB
     ended = _ended(row, ending)
+    if run.mode == "fork":
+        facts["children_minflt"] = int(row[t.T_CMIN_FLT])
     if run.mode == "ra":
         facts["mincore_resident"] = _resident(built, run.number("pages", 1000))
     if run.mode == "maxmap":
