@@ -1,6 +1,7 @@
 """Memory objects behind shared anonymous mappings and memfd_create(2), and counting who holds a file.   Follows mm/shmem.c of v4.4."""
 
 from vmsim.mm.pagecache import delete_from_page_cache
+from vmsim.mm.radix_tree import slot_emptied
 from vmsim.mm.unmap import free_swap_and_cache
 from vmsim.struct.errno import EBADF, EINVAL, ENOMEM
 from vmsim.struct.files import (
@@ -107,10 +108,12 @@ def sys_close(k, fd):
 
 
 @compiled
-def shmem_free_swap(k, slot):
+def shmem_free_swap(k, file, pgoff):
     """Empty a slot of a file's cache that holds no page: the swap entry that it names is given back, a shadow is forgotten."""
+    slot = k.file[file, FI_CACHE] + pgoff
     entry = k.pcache[slot]
     k.pcache[slot] = 0
+    slot_emptied(k, file, pgoff)
     if entry < PCACHE_SWAP // 2:
         free_swap_and_cache(k, entry - PCACHE_SWAP)
 
@@ -126,7 +129,7 @@ def file_put(k, file):
         if k.pcache[slot + i] > 0:
             delete_from_page_cache(k, file, i)
         elif k.pcache[slot + i] < 0:
-            shmem_free_swap(k, slot + i)
+            shmem_free_swap(k, file, i)
     k.sc[SC_COMMITTED] -= k.file[file, FI_COMMITTED]
     k.file[file, FI_COMMITTED] = 0
     if slot + k.file[file, FI_CAPACITY] == k.sc[SC_PCACHE_NEXT]:

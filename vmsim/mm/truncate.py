@@ -123,7 +123,7 @@ def truncate_inode_pages_range(k, tid, file, start, end):
                 return -EWAIT
             delete_from_page_cache(k, file, pgoff)
         elif pfn < 0:
-            shmem_free_swap(k, slot + pgoff)
+            shmem_free_swap(k, file, pgoff)
     return 0
 
 

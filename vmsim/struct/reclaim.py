@@ -46,6 +46,7 @@ DEF_PRIORITY = 12
 N_KSWAPD_TID = 0  # task of kswapd, 0 if the machine has none
 N_KSWAPD_ASLEEP = 1
 N_KSWAPD_STATE = 2  # KSWAPD_*
+N_RADIX_NODES = 3  # lowest nodes of page-cache trees
 N_SWAP_HITS = 4  # swapin_readahead_hits
 N_SWAP_PREV_OFFSET = 5
 N_SWAP_LAST_RA = 6  # last_readahead_pages
