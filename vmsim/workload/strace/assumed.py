@@ -78,10 +78,10 @@ class Assumptions:
         task.memory.heap_known = True
         self.made[HEAP] += 1
 
-    def privileges(self, task: Task, name: str, pages: int, locks: bool, error: int, complete: bool) -> None:
+    def privileges(self, task: Task, name: str, pages: int, locks: bool, error: int, complete: bool, start: int = 0) -> None:
         """Decide by an answer whether a task may lock without limit, where nothing else in the log has.
 
-        `pages`: how many more would be locked; `locks`: whether the call locks; `error`: what the log says, 0 if it succeeded;
+        `pages`: how many more would be locked, from page `start` on where that is not 0; `locks`: whether the call locks; `error`: what the log says, 0 if it succeeded;
         `complete`: whether the whole range is mapped, so that ENOMEM can only mean the limit.
         """
         privileges = task.privileges
@@ -94,7 +94,7 @@ class Assumptions:
         locked = int(machine.kernel.mm[task.memory.row, v.MM_LOCKED_VM])
         over = limit != t.RLIM_INFINITY and locked + pages > limit >> PAGE_SHIFT
         if error == 0:
-            if over and known:
+            if over and known and locked + pages - self._locked_already(task, start, pages) > limit >> PAGE_SHIFT:
                 self._decide(task, True)
         elif error == EPERM:
             if not known:
@@ -102,6 +102,12 @@ class Assumptions:
             self._decide(task, False)
         elif complete and over and error in (ENOMEM, EAGAIN):
             self._decide(task, False)
+
+    def _locked_already(self, task: Task, start: int, pages: int) -> int:
+        """How many of these pages are locked."""
+        if not start or pages > _LARGEST_HIDDEN:
+            return 0
+        return sum(1 for page in range(start, start + pages) if self._machine.flags(task.tid, page) & v.VM_LOCKED)
 
     def lower_limit(self, task: Task, pages: int) -> bool:
         """Whether a lock that fails in the log alone can have met a limit; then it is so low from now on."""

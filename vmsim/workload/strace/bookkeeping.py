@@ -289,9 +289,12 @@ def _uid(book: Bookkeeping, task: Task, line: Line, args: list[str]) -> None:
     if euid in _UNCHANGED:
         return
     if euid == 0:
-        privileges.caps = privileges.saved_caps if privileges.saved_caps is not None else privileges.caps
+        if privileges.saved_caps is not None:
+            privileges.caps, privileges.sure = privileges.saved_caps, privileges.saved_sure
     elif privileges.euid in (0, None):
         privileges.saved_caps = privileges.caps if at == 1 and number(args[0]) in _UNCHANGED else None
+        privileges.saved_sure = privileges.sure
+        privileges.sure |= privileges.euid == 0  # root that becomes another user has none left (cap_emulate_setxuid)
         privileges.caps = 0
         privileges.decided = False
     privileges.euid = euid

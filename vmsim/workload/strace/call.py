@@ -12,6 +12,7 @@ from vmsim.workload.strace.target import PAGE_SHIFT
 from vmsim.workload.strace.values import descriptor, split_args
 
 PAGE = 1 << PAGE_SHIFT
+SHOWN = -1  # instead of the address of a vector whose contents the log shows
 # How many arguments each call has; those that stand for ranges begin with address and length.
 ARGUMENTS = {
     "mmap": 6, "munmap": 2, "mprotect": 3, "pkey_mprotect": 4, "mremap": 4, "brk": 1, "madvise": 3, "mincore": 3, "msync": 3, "mlock": 2,
@@ -51,7 +52,7 @@ def read_call(task: Task, entry: Entry) -> Call:
     wanted = ARGUMENTS[line.name]
     if len(texts) < wanted or (wanted == 0 and texts not in ([], [""])):
         raise ValueError(f"{line.name} has {wanted} arguments, here are {len(texts)}")
-    numbers = [0 if _is_vector(line.name, i, text) else _number(line.name, i, text) for i, text in enumerate(texts)]
+    numbers = [SHOWN if _is_vector(line.name, i, text) else _number(line.name, i, text) for i, text in enumerate(texts)]
     if line.result is None:
         raise ValueError(f"{line.name} has no result")
     expected = line.result

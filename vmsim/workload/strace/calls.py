@@ -25,7 +25,7 @@ from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.kernel import SYS_MMAP_MIN_ADDR
 from vmsim.struct.syscalls import SYS_MINCORE, SYS_MUNLOCK, SYS_MUNMAP, SYSCALL_NAMES
 from vmsim.workload.strace.assumed import Assumptions
-from vmsim.workload.strace.call import PAGE, Call, Difference, pages_of
+from vmsim.workload.strace.call import PAGE, SHOWN, Call, Difference, pages_of
 from vmsim.workload.strace.files import DEVICE, HUGETLB, PLAIN_ZERO, Files
 from vmsim.workload.strace.intervals import Intervals
 from vmsim.workload.strace.left_out import COMPAT, DEVICES, DROPPABLE, HUGE_PAGES, MACHINE_MEMORY, of_answer
@@ -101,10 +101,10 @@ class MemoryCalls:
 
     def _prepare_lock(self, call: Call, pages: int, start: int, end: int) -> None:
         complete = start < end <= self._machine.task_pages and self._machine.first_gap(call.task.tid, start, end) is None
-        self._privileges(call, pages, complete)
+        self._privileges(call, pages, complete, start)
 
-    def _privileges(self, call: Call, pages: int, complete: bool) -> None:
-        self._assumed.privileges(call.task, call.name, pages, True, -call.expected if call.expected < 0 else 0, complete)
+    def _privileges(self, call: Call, pages: int, complete: bool, start: int = 0) -> None:
+        self._assumed.privileges(call.task, call.name, pages, True, -call.expected if call.expected < 0 else 0, complete, start)
 
     def _prepare_mmap(self, call: Call, path: str | None) -> None:
         task, (address, length, _, flags, fd, offset) = call.task, call.numbers
@@ -204,7 +204,7 @@ class MemoryCalls:
         """mincore, and the fault that a bad vector gives (do_mincore's answer first, then the copy)."""
         address, length, vector = call.numbers[:3]
         result = self._machine.call(call.task.tid, SYS_MINCORE, [address, length], 0, call.expected)
-        if vector == 0 or result not in (0, -ENOMEM):
+        if vector == SHOWN or result not in (0, -ENOMEM):
             return result
         page = vector >> PAGE_SHIFT
         if page >= self._machine.task_pages:

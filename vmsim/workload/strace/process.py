@@ -73,7 +73,8 @@ class Privileges:
     decided: bool = False
     weak: bool = False  # ... by an answer that may have another reason
     euid: int | None = None
-    saved_caps: int | None = None  # what the saved user id gives back
+    saved_caps: int | None = None  # what the saved user id gives back, and whether it is sure
+    saved_sure: bool = False
 
     def copy(self) -> Privileges:
         """Those of a child."""
