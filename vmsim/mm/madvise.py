@@ -177,10 +177,10 @@ def madvise_vma(k, tid, v, prev, start, end, advice):
     if advice == MADV_COLD or advice == MADV_PAGEOUT:
         if flags & (VM_LOCKED | VM_HUGETLB | VM_PFNMAP) != 0:
             return -EINVAL
-        if advice == MADV_COLD:
-            madvise_cold(k, mm, v, start, end)
-        else:
-            madvise_pageout(k, mm, v, start, end)
+        if advice == MADV_PAGEOUT:
+            asleep = madvise_pageout(k, tid, v, start, end)
+            return asleep if asleep != 0 else v
+        madvise_cold(k, mm, v, start, end)
         return v
     return madvise_behavior(k, mm, v, prev, start, end, advice)
 

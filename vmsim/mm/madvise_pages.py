@@ -3,12 +3,17 @@
 from vmsim.hw.tlb import flush_range
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.filemap import file_pages
+from vmsim.mm.page_alloc import free_page
 from vmsim.mm.pagecache import delete_from_page_cache
 from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.readahead import submit_read
-from vmsim.mm.swap import lru_add, lru_del
+from vmsim.mm.swap import isolate_lru_page, lru_add, lru_add_drain, lru_del, lruvec_of
 from vmsim.mm.unmap import page_unmapped
+from vmsim.mm.vmscan import PLUGGED, must_pause
+from vmsim.mm.vmscan_list import putback
+from vmsim.mm.vmscan_page import PAGE_ACTIVATE, PAGE_FREED, give_up_swap_slot, reclaim_page
 from vmsim.struct.costs import C_PTE_CHANGE
+from vmsim.struct.errno import EWAIT
 from vmsim.struct.files import FI_KIND, FI_RA_PAGES, FILE_REGULAR
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU
@@ -32,8 +37,10 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
     PTE_ZERO,
 )
+from vmsim.struct.reclaim import N_SWAP_AREAS
+from vmsim.struct.tasks import T_MM, T_STAGE, T_STAGE_ARG
 from vmsim.struct.vmas import V_FILE, V_PGOFF, V_START
-from vmsim.struct.vmstat import PGDEACTIVATE
+from vmsim.struct.vmstat import PGACTIVATE, PGDEACTIVATE
 
 
 @compiled
@@ -134,15 +141,68 @@ def _pageout_page(k, mm, v, vpn, slot):
 
 
 @compiled
-def madvise_pageout(k, mm, v, start, end):
-    """MADV_PAGEOUT: reclaim the range's clean file pages at once (madvise_pageout_page_range).
+def _swap_out_page(k, tid, pfn):
+    """Reclaim one anonymous or memory-file page, used or not (reclaim_pages).
 
-    Model: anonymous and memory-file pages, which need swap space, only become old.
+    It is unmapped and written to swap; then it stays in the swap cache, at the end of its list, as the next to be freed.
     """
+    if not isolate_lru_page(k, pfn):
+        return
+    k.frame[pfn, P_FLAGS] &= ~(PG_ACTIVE | PG_REFERENCED)
+    outcome = reclaim_page(k, k.scan[tid], lruvec_of(k, pfn), pfn)
+    if outcome == PAGE_FREED:
+        free_page(k, pfn)
+        return
+    if outcome == PAGE_ACTIVATE:
+        give_up_swap_slot(k, pfn, 0)
+        k.frame[pfn, P_FLAGS] |= PG_ACTIVE
+        k.vmstat[PGACTIVATE] += 1
+    putback(k, pfn)
+
+
+@compiled
+def _swap_out(k, tid, mm, start, end):
+    """Reclaim the pages of a range that swap backs: 0, or -EWAIT where the device has enough to do.
+
+    T_STAGE_ARG is the page to go on with after a wait.
+    """
+    lru_add_drain(k)
+    vpn = max(start, k.task[tid, T_STAGE_ARG]) if k.task[tid, T_STAGE] != 0 else start
+    per_table = leaf_pages(k)
+    while vpn < end:
+        vpn = next_table(k, mm, vpn)
+        if vpn >= end:
+            break
+        slot = leaf_slot(k, mm, vpn)
+        last = min(end, (vpn | (per_table - 1)) + 1)
+        while vpn < last:
+            if _is_own_page(k, k.pt[slot]) and k.frame[k.pt[slot] >> PTE_SHIFT, P_FLAGS] & (PG_LOCKED | PG_WRITEBACK | PG_UNEVICTABLE) == 0:
+                if must_pause(k, tid, PLUGGED):
+                    flush_range(k, k.sc[SC_CPU], mm, start, end)
+                    k.task[tid, T_STAGE] = 1
+                    k.task[tid, T_STAGE_ARG] = vpn
+                    return -EWAIT
+                k.pt[slot] &= ~PTE_YOUNG
+                _swap_out_page(k, tid, k.pt[slot] >> PTE_SHIFT)
+            vpn += 1
+            slot += 1
+    flush_range(k, k.sc[SC_CPU], mm, start, end)
+    return 0
+
+
+@compiled
+def madvise_pageout(k, tid, v, start, end):
+    """MADV_PAGEOUT: reclaim the range's pages at once (madvise_pageout_page_range): 0, or -EWAIT: call again.
+
+    Clean file pages go, those that swap backs are written there. Model: without swap these only become old.
+    """
+    mm = k.task[tid, T_MM]
     file = k.vma[v, V_FILE]
     if file == 0 or k.file[file, FI_KIND] != FILE_REGULAR:
+        if k.node[N_SWAP_AREAS] > 0:
+            return _swap_out(k, tid, mm, start, end)
         madvise_cold(k, mm, v, start, end)
-        return
+        return 0
     vpn = start
     per_table = leaf_pages(k)
     taken = 0
@@ -159,3 +219,4 @@ def madvise_pageout(k, mm, v, start, end):
             slot += 1
     if taken > 0:
         flush_range(k, k.sc[SC_CPU], mm, start, end)
+    return 0

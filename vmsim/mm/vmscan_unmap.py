@@ -5,6 +5,7 @@ Model: a page's mappings are known one by one; the kernel finds them through the
 
 from vmsim.hw.tlb import flush_range_as
 from vmsim.hw.walk import leaf_slot
+from vmsim.mm.accounting import update_hiwater_rss
 from vmsim.mm.mlock_page import mlock_vma_page
 from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pte import set_pte
@@ -91,6 +92,7 @@ def try_to_unmap(k, pfn):
             return SWAP_FAIL
         if entry & PTE_DIRTY != 0:
             set_page_dirty(k, pfn)
+        update_hiwater_rss(k, mm)
         if anon:
             k.frame[pfn, P_FLAGS] &= ~PG_EXCLUSIVE
             swap_duplicate(k, swp)

@@ -81,8 +81,8 @@ class Assumptions:
     def privileges(self, task: Task, name: str, pages: int, locks: bool, error: int, complete: bool, start: int = 0) -> None:
         """Decide by an answer whether a task may lock without limit, where nothing else in the log has.
 
-        `pages`: how many more would be locked, from page `start` on where that is not 0; `locks`: whether the call locks; `error`: what the log says, 0 if it succeeded;
-        `complete`: whether the whole range is mapped, so that ENOMEM can only mean the limit.
+        `pages`: how many more would be locked, from page `start` on where that is not 0; `locks`: whether the call locks; `error`: what
+        the log says, 0 if it succeeded; `complete`: whether the whole range is mapped, so that ENOMEM can only mean the limit.
         """
         privileges = task.privileges
         if privileges.sure or privileges.decided or name not in _LOCKING or not locks:
