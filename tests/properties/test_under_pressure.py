@@ -20,6 +20,7 @@ SHORT = st.fixed_dictionaries(
         "device": st.sampled_from(["sata-ssd", "hdd", "nvme"]),
         "page_cluster": st.sampled_from([0, 3]),
         "swappiness": st.sampled_from([0, 60, 100]),
+        "lru_gen": st.booleans(),
     }
 )
 
@@ -32,6 +33,7 @@ def test_any_program_keeps_the_laws_when_memory_is_short(machine: dict[str, Any]
     machine["sysctl"] = machine["sysctl"] | {"vm.page-cluster": short["page_cluster"], "vm.swappiness": short["swappiness"]}
     machine["sysctl"]["vm.overcommit_memory"] = 1
     machine["files"]["disk"]["cached"] = "none"
+    machine["lru_gen"] = short["lru_gen"] and machine["version"] in ("6.1", "6.18")
     for task in machine["tasks"]:
         task["image"] = "none"
     if short["swap"]:

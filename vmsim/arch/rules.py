@@ -100,6 +100,7 @@ RULES = (
     Rule("exclusive_reuse", "6.1", None, "a write to a swapped-in page that no other process can share leaves it in the swap cache", "6c287605fd56, 1493a1913e34 (5.19)"),
     Rule("swap_ra_new", "6.1", None, "only pages that read-ahead has read count as hits when they are used", "cbc65df240c1 (4.14)"),
     Rule("files_aligned", "6.1", None, "large mappings of files on disks begin where huge pages could map them", "1854bc6e2420 (5.18): thp_get_unmapped_area of ext4 and xfs"),
+    Rule("lru_gen", "6.18", "6.18", "the multi-generational LRU is on: a setting (`lru_gen`) of kernels since 6.1, off by itself", "ac35a4902374, 018ee47f1489, bd74fdaea146 (6.1)"),
 )  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def _fill_settings(kernel: Kernel, scenario: Scenario) -> None:
     kernel.sysctl[kn.SYS_ADMIN_RESERVE_KBYTES] = min(machine.ram // KIB // 32, 8192)
     kernel.sysctl[kn.SYS_USER_RESERVE_KBYTES] = min(machine.ram // KIB // 32, 131072)
     kernel.sysctl[kn.SYS_STACK_GUARD_PAGES] = 256
-    rules = rules_of(spec.version, spec.rules)
+    rules = rules_of(spec.version, {"lru_gen": spec.lru_gen, **spec.rules})
     kernel.rule[: len(rules)] = rules
     kernel.sc[kn.SC_NR_CPUS] = machine.cpus
     submit_ns = machine.costs["io_submit"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vmsim.machine.generations import list_of
 from vmsim.struct import kernel as kn
 from vmsim.struct import pages as p
 from vmsim.struct import reclaim as rc
@@ -190,9 +191,7 @@ def zone_pages(kernel: Kernel, number: int) -> ZonePages:
         flags, mapping, mapcount = frames[:, p.P_FLAGS], frames[:, p.P_MAPPING], frames[:, p.P_MAPCOUNT]
         anon, of_file = flags & p.PG_ANON != 0, mapping < 0
         listed = flags[flags & p.PG_LRU != 0]
-        number_of = np.where(listed & p.PG_SWAPBACKED != 0, p.LRU_INACTIVE_ANON, p.LRU_INACTIVE_FILE) + (listed & p.PG_ACTIVE != 0)
-        number_of[listed & p.PG_UNEVICTABLE != 0] = p.LRU_UNEVICTABLE
-        lists += np.bincount(number_of, minlength=p.NR_LRU_LISTS)
+        lists += np.bincount(list_of(kernel, listed), minlength=p.NR_LRU_LISTS)
         counts += [
             np.count_nonzero(found)
             for found in (

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmsim.errors import ImpossibleState
+from vmsim.machine.generations import generation_lists, generation_sizes, list_of
 from vmsim.machine.verify_swap import check_swap
 from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
 from vmsim.machine.verify_writeback import check_writeback
@@ -24,7 +25,7 @@ from vmsim.struct import reclaim as rc
 from vmsim.struct import vmas as v
 from vmsim.struct import vmstat as vs
 from vmsim.struct.kernel import Kernel
-from vmsim.struct.rules import R_NODE_LRU
+from vmsim.struct.rules import R_LRU_GEN, R_NODE_LRU
 
 Ints = NDArray[np.int64]
 _NODE_ENTRIES = 2  # a table's entries follow its frame and its count
@@ -122,13 +123,6 @@ def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
     return np.concatenate(used), problems
 
 
-def _list_of(flags: Ints) -> Ints:
-    """The LRU list that pages with these flags belong on."""
-    anon = np.where(flags & p.PG_SWAPBACKED != 0, p.LRU_INACTIVE_ANON, p.LRU_INACTIVE_FILE)
-    evictable = anon + (flags & p.PG_ACTIVE != 0)
-    return np.where(flags & p.PG_UNEVICTABLE != 0, p.LRU_UNEVICTABLE, evictable)
-
-
 def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
     """Walk each LRU list once around: its pages say that they are on it, and no other page says so."""
     frame = kernel.frame
@@ -147,15 +141,38 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
                 continue
             flags = frame[pages, p.P_FLAGS]
             own = np.zeros(len(pages), np.int64) if node_lru else np.searchsorted(starts, pages, "right") - 1
-            belongs = (flags & p.PG_LRU != 0) & (_list_of(flags) == lru) & (own == zone)
+            belongs = (flags & p.PG_LRU != 0) & (list_of(kernel, flags) == lru) & (own == zone)
             yield from (f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist())
-            yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), len(pages))
+            if not kernel.rule[R_LRU_GEN] or lru == p.LRU_UNEVICTABLE:
+                yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), len(pages))
             lengths[lru] += len(pages)
             seen += pages.tolist()
+    if kernel.rule[R_LRU_GEN]:
+        pages, problems = _generations(kernel, starts, len(used))
+        yield from problems
+        lengths += np.bincount(list_of(kernel, frame[pages, p.P_FLAGS]), minlength=p.NR_LRU_LISTS)
+        yield from _differs("lengths of the lists", kernel.zone[0, p.Z_LRU : p.Z_LRU + 4].tolist(), lengths[:4].tolist())
+        seen += pages.tolist()
     on_list = used[frame[used, p.P_FLAGS] & p.PG_LRU != 0]
     yield from (f"frame {pfn} has PG_lru, but is on no list" for pfn in np.setdiff1d(on_list, seen).tolist())
     counted = kernel.vmstat[vs.NR_LRU_BASE : vs.NR_LRU_BASE + p.NR_LRU_LISTS]
     yield from _differs("LRU counters", counted.tolist(), lengths.tolist())
+
+
+def _generations(kernel: Kernel, starts: Ints, most: int) -> tuple[Ints, list[str]]:
+    """The pages on lists of generations, and what is wrong with them."""
+    found: list[int] = []
+    problems: list[str] = []
+    for name, row, file, zone in generation_lists(kernel):
+        pages, problem = _walk(kernel.frame, row, most)
+        flags = kernel.frame[pages, p.P_FLAGS]
+        own = np.searchsorted(starts, pages, "right") - 1
+        belongs = (flags & p.PG_LRU != 0) & (flags & p.PG_GEN_MASK != 0) & ((flags & p.PG_SWAPBACKED == 0) == file) & (own == zone)
+        problems += [f"{name}: {problem}"] if problem else []
+        problems += [f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist()]
+        found += pages.tolist()
+    listed = np.array(found, np.int64)
+    return listed, [*problems, *generation_sizes(kernel, listed)]
 
 
 def _walk(frame: Ints, sentinel: int, most: int) -> tuple[Ints, str]:

@@ -1,5 +1,6 @@
 """kswapd: reclaim in the background, from the low watermark to the high one.   Follows mm/vmscan.c of v4.4 (kswapd; section C.6)."""
 
+from vmsim.mm.mglru_evict import lru_gen_age_node
 from vmsim.mm.page_alloc import zone_watermark_ok
 from vmsim.mm.vmscan import (
     PLUGGED,
@@ -39,6 +40,7 @@ from vmsim.struct.reclaim import (
     N_KSWAPD_FAILURES,
     N_KSWAPD_STATE,
     N_NAP_BEGAN,
+    S_AGE_NODE,
     S_ALL_FILE_TAKEN,
     S_ALL_TAKEN,
     S_ALL_UNQUEUED_DIRTY,
@@ -58,7 +60,7 @@ from vmsim.struct.reclaim import (
     S_ZONE,
     SWAP_CLUSTER_MAX,
 )
-from vmsim.struct.rules import R_NODE_LRU
+from vmsim.struct.rules import R_LRU_GEN, R_NODE_LRU
 from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_BUDGET, SLICE_IO, T_WAIT, T_WAIT_ARG, WAIT_EVENT, WAIT_TIMER
 from vmsim.struct.vmstat import KSWAPD_HIGH_WMARK_HIT_QUICKLY, KSWAPD_LOW_WMARK_HIT_QUICKLY, PAGEOUTRUN
 
@@ -158,6 +160,7 @@ def _begin(k, s):
     s[S_IN_ZONE] = 0
     s[S_FORCE_DEACTIVATE] = 0
     s[S_PROGRESS] = 0
+    s[S_AGE_NODE] = 0
     k.node[N_KSWAPD_STATE] = KSWAPD_PASS
 
 
@@ -171,7 +174,10 @@ def _pass(k, s):
         if pgdat_balanced(k):
             snapshot_refaults(k)
             return False
-        age_active_anon(k, s, 0)
+        if k.rule[R_LRU_GEN] != 0:
+            lru_gen_age_node(k, s)
+        else:
+            age_active_anon(k, s, 0)
         s[S_END_ZONE] = zone
         s[S_ZONE] = 0
         return True

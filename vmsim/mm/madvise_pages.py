@@ -38,6 +38,7 @@ from vmsim.struct.pages import (
     PTE_ZERO,
 )
 from vmsim.struct.reclaim import N_SWAP_AREAS
+from vmsim.struct.rules import R_LRU_GEN
 from vmsim.struct.tasks import T_MM, T_STAGE, T_STAGE_ARG
 from vmsim.struct.vmas import V_FILE, V_PGOFF, V_START
 from vmsim.struct.vmstat import PGACTIVATE, PGDEACTIVATE
@@ -85,6 +86,8 @@ def madvise_free(k, mm, v, start, end):
 def deactivate_page(k, pfn):
     """Forget that a page was used, and move it from an active list to the inactive one (deactivate_page)."""
     flags = k.frame[pfn, P_FLAGS]
+    if k.rule[R_LRU_GEN] != 0:
+        flags |= PG_ACTIVE
     if flags & (PG_LRU | PG_ACTIVE | PG_UNEVICTABLE) != PG_LRU | PG_ACTIVE:
         k.frame[pfn, P_FLAGS] = flags & ~PG_REFERENCED
         return

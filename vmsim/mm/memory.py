@@ -15,7 +15,7 @@ from vmsim.mm.unmap import page_unmapped
 from vmsim.struct.costs import C_COPY_PAGE, C_FAULT_BASE, C_MAP_PAGE, C_ZERO_PAGE
 from vmsim.struct.files import FI_KIND, FILE_REGULAR
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU
+from vmsim.struct.kernel import SC_CPU, SC_LRU_FAULT
 from vmsim.struct.ledger import L_COPY, L_FAULT, L_ZERO
 from vmsim.struct.pages import (
     P_FLAGS,
@@ -36,7 +36,7 @@ from vmsim.struct.pages import (
     PTE_ZERO,
 )
 from vmsim.struct.reclaim import FOR_ANON, FOR_COPY, N_ALLOC_FOR
-from vmsim.struct.rules import R_EXCLUSIVE_REUSE
+from vmsim.struct.rules import R_EXCLUSIVE_REUSE, R_LRU_GEN
 from vmsim.struct.tasks import FAULT_LOCKING, FAULT_TRIED, T_FAULT_TRIED, T_MEM_RETRY
 from vmsim.struct.vmas import (
     MM_ANONPAGES,
@@ -47,6 +47,8 @@ from vmsim.struct.vmas import (
     V_PGOFF,
     V_START,
     VM_GROWSDOWN,
+    VM_RAND_READ,
+    VM_SEQ_READ,
     VM_SHARED,
     VM_WRITE,
 )
@@ -179,6 +181,8 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
     if k.task[tid, T_FAULT_TRIED] != FAULT_LOCKING and k.task[tid, T_MEM_RETRY] == 0:
         k.vmstat[PGFAULT] += 1
         k.led[L_FAULT] += k.cost[C_FAULT_BASE]
+    if k.rule[R_LRU_GEN] != 0 and k.vma[v, V_FLAGS] & (VM_SEQ_READ | VM_RAND_READ) == 0:
+        k.sc[SC_LRU_FAULT] = 1
     slot = pte_alloc(k, mm, vpn)
     event = EVENT_OOM if slot == 0 else _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
     if event & EVENT_RETRY != 0:
@@ -186,6 +190,7 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
         k.led[L_FAULT] += k.cost[C_FAULT_BASE]
         k.task[tid, T_FAULT_TRIED] = FAULT_TRIED
         event = _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
+    k.sc[SC_LRU_FAULT] = 0
     k.task[tid, T_MEM_RETRY] = 1 if event & EVENT_OOM != 0 else 0
     return event
 

@@ -5,10 +5,11 @@ Before 4.8 every zone has its lists, later the node: `lruvec_of` says whose a pa
 that row of `zone`.
 """
 
+from vmsim.mm.mglru import inc_refs, lru_gen_add, lru_gen_del, lru_gen_init
 from vmsim.mm.page_alloc import free_page, zone_of
 from vmsim.struct.costs import C_LRU_ADD, C_MLOCK_DRAIN, C_MLOCK_DRAIN_WORK
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU, SC_NR_CPUS, SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
+from vmsim.struct.kernel import SC_CPU, SC_LRU_FAULT, SC_NR_CPUS, SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
 from vmsim.struct.ledger import L_FAULT, L_SYSCALL
 from vmsim.struct.pages import (
     LRU_INACTIVE_ANON,
@@ -22,6 +23,7 @@ from vmsim.struct.pages import (
     PAGEVEC_SIZE_4_15,
     PG_ACTIVE,
     PG_DIRTY,
+    PG_GEN_MASK,
     PG_LOCKED,
     PG_LRU,
     PG_MLOCKED,
@@ -37,7 +39,7 @@ from vmsim.struct.pages import (
     Z_RECENT_ROTATED,
     Z_RECENT_SCANNED,
 )
-from vmsim.struct.rules import R_NEW_ANON_INACTIVE, R_NODE_LRU, R_PAGEVEC_FILLS, R_WRITEBACK_ACTIVATES
+from vmsim.struct.rules import R_LRU_GEN, R_NEW_ANON_INACTIVE, R_NODE_LRU, R_PAGEVEC_FILLS, R_WRITEBACK_ACTIVATES
 from vmsim.struct.vmas import VM_LOCKED, VM_SPECIAL
 from vmsim.struct.vmstat import NR_LRU_BASE, NR_MLOCK, PGACTIVATE, PGROTATED, UNEVICTABLE_PGMLOCKED
 
@@ -49,6 +51,7 @@ def lru_init(k):
         sentinel = k.sc[SC_NR_FRAMES] + i
         k.frame[sentinel, P_PREV] = sentinel
         k.frame[sentinel, P_NEXT] = sentinel
+    lru_gen_init(k)
 
 
 @compiled
@@ -82,6 +85,9 @@ def sentinel_of(k, lruvec, lru):
 def lru_add(k, pfn):
     """Put a page at the head of its list, as its flags say."""
     frame = k.frame
+    if k.rule[R_LRU_GEN] != 0 and frame[pfn, P_FLAGS] & PG_UNEVICTABLE == 0:
+        lru_gen_add(k, pfn, 0)
+        return
     lruvec = lruvec_of(k, pfn)
     lru = page_lru(frame[pfn, P_FLAGS])
     sentinel = sentinel_of(k, lruvec, lru)
@@ -99,6 +105,9 @@ def lru_add(k, pfn):
 def lru_del(k, pfn):
     """Take a page off its list (isolate_lru_page)."""
     frame = k.frame
+    if frame[pfn, P_FLAGS] & PG_GEN_MASK != 0:
+        lru_gen_del(k, pfn, 0)
+        return
     lruvec = lruvec_of(k, pfn)
     lru = page_lru(frame[pfn, P_FLAGS])
     before = frame[pfn, P_PREV]
@@ -114,6 +123,10 @@ def lru_del(k, pfn):
 def lru_move_tail(k, pfn):
     """Move a page to the tail of its list: it is the next to be scanned."""
     frame = k.frame
+    if k.rule[R_LRU_GEN] != 0:
+        lru_gen_del(k, pfn, 1)
+        lru_gen_add(k, pfn, 1)
+        return
     sentinel = sentinel_of(k, lruvec_of(k, pfn), page_lru(frame[pfn, P_FLAGS]))
     before = frame[pfn, P_PREV]
     after = frame[pfn, P_NEXT]
@@ -232,8 +245,10 @@ def _pagevec_add(k, pfn):
 
 @compiled
 def lru_cache_add(k, pfn):
-    """A new page is to join its list."""
+    """A new page is to join its list; where pages have generations, one that a fault waits for the youngest."""
     k.led[L_FAULT] += k.cost[C_LRU_ADD]
+    if k.sc[SC_LRU_FAULT] != 0:
+        k.frame[pfn, P_FLAGS] |= PG_ACTIVE
     _pagevec_add(k, pfn)
 
 
@@ -254,7 +269,7 @@ def lru_cache_add_active_or_unevictable(k, pfn, vm_flags):
         k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
         add_page_to_unevictable_list(k, pfn)
         return
-    if k.rule[R_NEW_ANON_INACTIVE] == 0:
+    if k.rule[R_NEW_ANON_INACTIVE] == 0 or k.sc[SC_LRU_FAULT] != 0:
         k.frame[pfn, P_FLAGS] |= PG_ACTIVE
     _pagevec_add(k, pfn)
 
@@ -278,6 +293,9 @@ def activate_page(k, pfn):
 @compiled
 def mark_page_accessed(k, pfn):
     """Second touch of an inactive page activates it; the first only marks it (mark_page_accessed)."""
+    if k.rule[R_LRU_GEN] != 0:
+        inc_refs(k, pfn)
+        return
     flags = k.frame[pfn, P_FLAGS]
     if flags & (PG_ACTIVE | PG_UNEVICTABLE | PG_REFERENCED) == PG_REFERENCED and flags & (PG_LRU | PG_PAGEVEC) != 0:
         if flags & PG_LRU != 0:

@@ -6,6 +6,8 @@ started, for time to pass, or to sleep.  It then begins again where it was.
 
 from vmsim.mm.bio_page import queue_full
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
+from vmsim.mm.mglru_evict import lru_gen_begin, lru_gen_step
+from vmsim.mm.swap import lru_add_drain
 from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count, snapshot_refaults
 from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_list
 from vmsim.struct.jit import compiled
@@ -54,7 +56,7 @@ from vmsim.struct.reclaim import (
     STAGE_PASS,
     SWAP_CLUSTER_MAX,
 )
-from vmsim.struct.rules import R_LRU_COSTS, R_NODE_LRU, R_RECLAIM_AIMS
+from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS
 from vmsim.struct.swaps import SW_DEVICE
 from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_QUEUE, WAIT_TIMER
 from vmsim.struct.vmstat import ALLOCSTALL, NR_FILE_DIRTY
@@ -167,6 +169,12 @@ def get_scan_count(k, s, lruvec):
 @compiled
 def shrink_lruvec_begin(k, s, lruvec):
     """Plan a pass over the lists of a zone."""
+    s[S_LRU_RECLAIMED] = 0
+    s[S_IN_ZONE] = 1
+    if k.rule[R_LRU_GEN] != 0:
+        lru_add_drain(k)
+        lru_gen_begin(k, s)
+        return
     if k.rule[R_LRU_COSTS] != 0:
         prepare_scan_count(k, s, lruvec)
     for column in range(S_ALL_TAKEN, S_ALL_FILE_TAKEN + 1):
@@ -175,8 +183,6 @@ def shrink_lruvec_begin(k, s, lruvec):
     for lru in range(_EVICTABLE):
         s[S_LRU_TARGETS + lru] = s[S_LRU_NR + lru]
     s[S_SCAN_ADJUSTED] = 1 if s[S_IS_KSWAPD] == 0 and s[S_PRIORITY] == DEF_PRIORITY else 0
-    s[S_LRU_RECLAIMED] = 0
-    s[S_IN_ZONE] = 1
 
 
 @compiled
@@ -209,6 +215,8 @@ def _adjust(k, s):
 @compiled
 def shrink_lruvec_step(k, s, lruvec):
     """One round of batches, up to 32 pages of each list; whether the pass goes on."""
+    if k.rule[R_LRU_GEN] != 0:
+        return lru_gen_step(k, s)
     if s[S_LRU_NR] + s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE] == 0:
         return False
     for lru in range(_EVICTABLE):
@@ -228,7 +236,8 @@ def shrink_lruvec_end(k, s, lruvec):
     if s[S_LRU_RECLAIMED] > 0:
         k.node[N_KSWAPD_FAILURES] = 0
     s[S_IN_ZONE] = 0
-    age_active_anon(k, s, lruvec)
+    if k.rule[R_LRU_GEN] == 0:
+        age_active_anon(k, s, lruvec)
 
 
 @compiled

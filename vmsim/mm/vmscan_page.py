@@ -32,7 +32,7 @@ from vmsim.struct.pages import (
     ZONE_WRITEBACK,
 )
 from vmsim.struct.reclaim import S_IMMEDIATE, S_IS_KSWAPD, S_PAGEOUT, S_SCANNED, S_UNQUEUED_DIRTY, S_WRITEBACK
-from vmsim.struct.rules import R_ANON_REFAULTS, R_ANON_SECOND_CHANCE, R_SCANNED_ONCE, R_WRITEBACK_ACTIVATES
+from vmsim.struct.rules import R_ANON_REFAULTS, R_ANON_SECOND_CHANCE, R_LRU_GEN, R_SCANNED_ONCE, R_WRITEBACK_ACTIVATES
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE
 from vmsim.struct.vmstat import NR_VMSCAN_IMMEDIATE, NR_VMSCAN_WRITE, PSWPOUT
 
@@ -136,6 +136,8 @@ def reclaim_page(k, s, zone, pfn):
     s[S_SCANNED] += 1
     if flags & PG_MLOCKED != 0:
         return PAGE_CULL
+    if k.rule[R_LRU_GEN] != 0 and frame[pfn, P_MAPCOUNT] > 0 and flags & PG_REFERENCED != 0:
+        return PAGE_KEEP
     if k.rule[R_SCANNED_ONCE] == 0 and (frame[pfn, P_MAPCOUNT] > 0 or flags & PG_SWAPCACHE != 0):
         s[S_SCANNED] += 1
     if flags & PG_DIRTY != 0 and flags & (PG_SWAPBACKED | PG_WRITEBACK) == 0:

@@ -6,6 +6,7 @@ Model: a page's mappings are known one by one; the kernel finds them through the
 from vmsim.hw.tlb import flush_range_as
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.accounting import update_hiwater_rss
+from vmsim.mm.mglru_walk import look_around
 from vmsim.mm.mlock_page import mlock_vma_page
 from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pte import set_pte
@@ -28,6 +29,7 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
     RMAP_SHIFT,
 )
+from vmsim.struct.rules import R_LRU_GEN
 from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, MM_SWAPENTS, V_FLAGS, VM_EXEC, VM_LOCKED, VM_SEQ_READ
 
 # What page_referenced says: the count of VMAs, and above it what they are.
@@ -61,6 +63,8 @@ def page_referenced(k, pfn):
             return result | SEEN_LOCKED
         slot = leaf_slot(k, mm, vpn)
         if k.pt[slot] & PTE_YOUNG != 0:
+            if k.rule[R_LRU_GEN] != 0:
+                look_around(k, v, vpn, slot)
             k.pt[slot] &= ~PTE_YOUNG
             if flags & VM_SEQ_READ == 0:
                 result += 1

@@ -4,6 +4,7 @@ A shadow is a negative number, -(age << 3 | the page had been active << 2 | row 
 `pcache`, those of swapped pages in `swap_cache`.
 """
 
+from vmsim.mm.mglru_tiers import lru_gen_eviction, lru_gen_refault
 from vmsim.mm.swap import is_file, lruvec_of
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import (
@@ -18,7 +19,7 @@ from vmsim.struct.pages import (
     Z_LRU,
 )
 from vmsim.struct.reclaim import N_ACTIVATED, N_COST, N_SWAP_FREE
-from vmsim.struct.rules import R_ANON_REFAULTS, R_LRU_COSTS
+from vmsim.struct.rules import R_ANON_REFAULTS, R_LRU_COSTS, R_LRU_GEN
 from vmsim.struct.vmstat import WORKINGSET_ACTIVATE, WORKINGSET_REFAULT
 
 _AGE_SHIFT = 3
@@ -29,6 +30,8 @@ _WAS_ACTIVE = 4
 @compiled
 def workingset_eviction(k, pfn):
     """The shadow that an evicted page leaves; the lists' age advances."""
+    if k.rule[R_LRU_GEN] != 0:
+        return lru_gen_eviction(k, pfn)
     lruvec = lruvec_of(k, pfn)
     age = k.zone[lruvec, Z_INACTIVE_AGE]
     k.zone[lruvec, Z_INACTIVE_AGE] = age + 1
@@ -68,6 +71,9 @@ def _competing(k, lruvec, file):
 @compiled
 def workingset_refault(k, pfn, shadow, file):
     """A page comes back after its eviction: it becomes active if its refault distance is no more than the pages it competes with."""
+    if k.rule[R_LRU_GEN] != 0:
+        lru_gen_refault(k, pfn, shadow, file)
+        return
     packed = -shadow - 1
     lruvec = packed & _ROW_MASK
     if file != 0:

@@ -73,6 +73,9 @@ class KernelSpec(SpecModel):
     transparent_hugepage: Annotated[str, Choice("mode", ("never", "madvise", "always"))] = Field(
         default="never", description="huge pages; modelled only in what they do to the watermarks at boot"
     )
+    lru_gen: bool = Field(
+        default=False, description="the multi-generational LRU (/sys/kernel/mm/lru_gen/enabled), of kernels since 6.1"
+    )
     rules: Rules = Field(
         default={}, description="single rules of kernel versions switched on or off, whatever the version says"
     )
@@ -88,6 +91,14 @@ class KernelSpec(SpecModel):
         line = kernel_line(info.data.get("version", "4.4"))
         stated = read_entries(given, "sysctl", SYSCTLS, lambda name, value: parse_sysctl(name, value, line))
         return {**DEFAULTS, **stated}
+
+    @field_validator("lru_gen")
+    @classmethod
+    def _has_lru_gen(cls, value: bool, info: ValidationInfo) -> bool:
+        line = kernel_line(info.data.get("version", "4.4"))
+        if value and line in ("4.3", "4.4"):
+            raise ValueError(f"a kernel {line} has no multi-generational LRU; 6.1 and later have")
+        return value
 
     @field_validator("fault_around_bytes")
     @classmethod

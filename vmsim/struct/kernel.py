@@ -77,6 +77,7 @@ SC_SPARE = 62  # a frame that was got the slow way for the next page to be read,
 SC_NR_KILLED = 47  # tasks that have been killed but have not noticed yet
 SC_OOM = 53  # the OOM killer has acted in this slice, and the machine has not reported it yet
 SC_BIO_LAST = 45  # row + 1 of the slice's last request made page by page, 0: none
+SC_LRU_FAULT = 59  # a fault is under way whose pages are as young as any (lru_gen_in_fault)
 SC_MM_ROWS = 50  # rows of `mm`
 SC_FILE_ROWS = 51  # rows of `file`
 SC_TASK_ROWS = 52  # rows of `task`

@@ -32,6 +32,11 @@ PG_ERROR = 131072
 PG_PAGEVEC = 262144  # waits in a CPU's pagevec to join a list: on none yet
 PG_EXCLUSIVE = 524288  # an anonymous page that no other process can share (PG_anon_exclusive)
 PG_WORKINGSET = 1048576  # it has been active (PG_workingset)
+PG_GEN_SHIFT = 21  # generation modulo MAX_NR_GENS + 1, 0: on no list of one (LRU_GEN_MASK)
+PG_GEN_MASK = 7 << PG_GEN_SHIFT
+PG_REFS_SHIFT = 24  # further uses through file descriptors (LRU_REFS_MASK)
+PG_REFS_ONE = 1 << PG_REFS_SHIFT
+PG_REFS_MASK = 3 << PG_REFS_SHIFT
 PG_CONTENT_SHIFT = 32  # from here up: the number of the page's contents for whoever tells pages' bytes apart; 0: not told apart
 PG_CONTENT = ((1 << 31) - 1) << PG_CONTENT_SHIFT
 
@@ -83,7 +88,14 @@ Z_RECENT_ROTATED = 30
 Z_FIRST_PFN = 40  # the lowest of its managed frames, which are contiguous
 Z_INACTIVE_RATIO = 41  # how much longer than the inactive the active anonymous list may be
 Z_ISOLATED = 32  # pages taken off the lists by reclaim, [0] anonymous, [1] file
+Z_GEN = 48  # pages of each generation, [0] anonymous, [1] file
 ZONE_COLUMNS = 64
+
+MIN_NR_GENS = 2
+MAX_NR_GENS = 4
+MAX_NR_TIERS = 4
+MIN_LRU_BATCH = 64
+MAX_LRU_BATCH = 4096
 NR_ZONES = 4
 
 ZONE_CONGESTED = 1

@@ -33,7 +33,14 @@ S_ALL_TAKEN = 67  # of all batches of a pass over the lists
 S_ALL_WRITEBACK = 68
 S_ALL_UNQUEUED_DIRTY = 69
 S_ALL_FILE_TAKEN = 70
-SCAN_COLUMNS = 96
+# Of the multi-generational LRU.
+S_GEN_SCANNED = 71  # pages of this pass
+S_NEED_SWAPPING = 72  # it took anonymous pages
+S_NEED_AGING = 73
+S_AGE_NODE = 74  # memcgs_need_aging
+S_SEQ = 75  # max_seq when the pass began
+S_GEN_BATCH = 96  # isolated frames, MIN_LRU_BATCH of them
+SCAN_COLUMNS = 160
 
 STAGE_NONE = 0
 STAGE_PASS = 2
@@ -73,7 +80,15 @@ N_REFAULTS = 28  # the same when reclaim ended last
 N_KSWAPD_FAILURES = 30  # runs of kswapd in a row that freed nothing
 N_OOM_LOG = 32  # the first victims, each with its points
 OOM_LOG = 8
-NODE_COLUMNS = 48
+# Generations (struct lru_gen_struct); rows of tiers, anonymous then file.
+N_MAX_SEQ = 48
+N_MIN_SEQ = 49
+N_AVG_REFAULTED = 56
+N_AVG_TOTAL = 64
+N_REFAULTED = 72
+N_EVICTED = 80
+N_PROTECTED = 88
+NODE_COLUMNS = 96
 
 KSWAPD_ASLEEP = 0  # as it is at the start
 KSWAPD_TRY_SLEEP = 1

@@ -69,6 +69,7 @@ RULE_NAMES = (
     "exclusive_reuse",
     "swap_ra_new",
     "files_aligned",
+    "lru_gen",
 )
 
 
@@ -144,3 +145,4 @@ R_PAGEVEC_FILLS = _index("pagevec_fills")
 R_EXCLUSIVE_REUSE = _index("exclusive_reuse")
 R_SWAP_RA_NEW = _index("swap_ra_new")
 R_FILES_ALIGNED = _index("files_aligned")
+R_LRU_GEN = _index("lru_gen")

@@ -117,7 +117,8 @@ def kernel_spec(result: Result, run: Run | None, version: str) -> dict[str, Any]
         sysctl["vm.min_free_kbytes"] = int(given["min_free_kbytes"])
     around = _FAULT_AROUND.search(result.label)
     return {
-        "version": version.removesuffix("-mglru"), "sysctl": {name: value for name, value in sysctl.items() if name in SYSCTLS},
+        "version": version.removesuffix("-mglru"), "lru_gen": version.endswith("-mglru"),
+        "sysctl": {name: value for name, value in sysctl.items() if name in SYSCTLS},
         "transparent_hugepage": thp_mode(str(result.boot.get("cmdline", "")), str(result.boot.get("thp", ""))),
         **({"fault_around_bytes": int(around[1])} if around else {}),
     }  # fmt: skip
