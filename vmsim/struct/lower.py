@@ -1,7 +1,7 @@
 """From the syntax tree of the kernel's functions to LLVM code, without Numba's front end.
 
-Numba finds out for every operation of every function what its operands may be, and in the end each is an int64: nine tenths of the time
-that compiling took.  Here it is known from the start.  All functions that an entry point reaches are written into one module, call
+Numba finds out for every operation of every function what its operands may be, and in the end each is an int64: that was most of the
+time that compiling took.  Here it is known from the start.  All functions that an entry point reaches are written into one module, call
 each other directly, and LLVM does the rest.  Division by zero gives 0, arithmetic wraps, variables begin as 0.
 """
 
