@@ -100,6 +100,8 @@ def judge(case: Case, costs: Mapping[str, Any]) -> Verdict:
         problem, status = str(missing), NOT_SIMULATED
     except (ImpossibleState, VmsimError, ValidationError) as error:
         problem, status = str(error).splitlines()[0], FAILED
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        problem, status = f"{type(error).__name__}: {error} (the recording is damaged, or vmsim has a defect)", FAILED
     return Verdict(case.path, case.label, len(case.results), checks, problem, status, time.perf_counter() - began)
 
 

@@ -100,7 +100,7 @@ def read_cases(path: Path) -> list[Case]:
     try:
         boots, kernel = data["boots"], str(data["kernel"])
         results = [_result(entry, boots[entry["boot"]]) for entry in data["results"]]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise VmsimError(f"{path}: not a recording of a whole system: {type(error).__name__} {error}") from None
     by_label: dict[str, list[Result]] = {}
     for result in results:
@@ -114,7 +114,7 @@ def _load(path: Path) -> Json:
         data = json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
     except OSError as error:
         raise VmsimError(f"{path}: {error.strerror or error}") from None
-    except (EOFError, zlib.error, ValueError) as error:
+    except (EOFError, zlib.error, ValueError, RecursionError) as error:
         raise VmsimError(f"{path}: not JSON, plain or gzip'd: {error}") from None
     if not isinstance(data, dict):
         raise VmsimError(f"{path}: expected an object with boots and results")
