@@ -1,4 +1,4 @@
-"""Draws the pictures that the README shows: `python plots/gallery.py [NAME ...]`.
+"""Draws the pictures that the README and the pages in `experiments` show: `python plots/gallery.py [NAME ...]`.
 
 Each experiment is run first (what is in `results/` already is kept, see `vmsim run`), then its plots are written beside this
 file as `EXPERIMENT-PLOT.png`.
@@ -10,15 +10,25 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from vmsim.cli import main
 from vmsim.experiment.store import load_results
 from vmsim.report.plot import draw_plots
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
+COLOURS = 128  # of a picture, which makes it a third of its size
 GALLERY = {
     "lock-on-fault": ("bars", "where", "cdf"),
     "security-buffer": ("memory", "where"),
+    "thrashing-curve": ("curves",),
+    "swappiness": ("curves",),
+    "read-ahead": ("curves",),
+    "page-cluster": ("curves",),
+    "swap-devices": ("curves",),
+    "noisy-neighbour": ("percentiles", "timeline"),
+    "lock-on-fault-pressure": ("outcomes",),
 }
 
 
@@ -29,6 +39,8 @@ def draw(experiment: str, plots: tuple[str, ...]) -> int:
     if status == 0:
         with tempfile.TemporaryDirectory(dir=HERE) as drawn:
             for path in draw_plots(load_results(directory), Path(drawn), "png", plots):
+                with Image.open(path) as picture:
+                    picture.convert("RGB").quantize(COLOURS).save(path, optimize=True)
                 print(path.replace(HERE / f"{experiment}-{path.name}"))
     return status
 

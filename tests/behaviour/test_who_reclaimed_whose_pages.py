@@ -32,8 +32,8 @@ def writer(name: str, pages: int, *more: dict[str, Any], **given: Any) -> dict[s
     return {"name": name, "image": "none", "program": [{"mmap": {"length": pages * 4096, "as": "m"}}, fill, *more], **given}
 
 
-@pytest.fixture(scope="module")
-def two_tasks() -> RunResult:
+@pytest.fixture(scope="module", params=["4.4", "6.1"])
+def two_tasks(request: pytest.FixtureRequest) -> RunResult:
     """A task that fills most of memory and sleeps, one that then needs as much, and reads a file."""
     reader = {
         "name": "reader",
@@ -43,6 +43,7 @@ def two_tasks() -> RunResult:
     }
     return outcome(
         [writer("idle", PAGES, {"sleep": "3 s"}), writer("busy", PAGES, start="100 ms"), reader],
+        kernel={"version": request.param},
         files={"book": {"size": "1600 KiB"}},
         outputs={"series": {"interval": "10 ms", "counters": ["memory", "paging", "sda.in_flight", "sda.read_kb", "sda.io_ticks"]}},
     )

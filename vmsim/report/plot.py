@@ -10,7 +10,7 @@ from vmsim.errors import VmsimError, unknown_name
 from vmsim.experiment.store import PLOTS, Results
 from vmsim.report.compare import phases_of
 
-KNOWN = ("bars", "where", "cdf", "series", "memory", "curves", "percentiles", "timeline")
+KNOWN = ("bars", "where", "cdf", "series", "memory", "curves", "outcomes", "percentiles", "timeline")
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -55,6 +55,7 @@ def with_data(results: Results) -> list[str]:
         "series": any(run.series for run in results.runs),
         "memory": locked and not compared,
         "curves": any(row.at for row in results.sweep.rows),
+        "outcomes": False,
         "percentiles": False,
         "timeline": False,
     }

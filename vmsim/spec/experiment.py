@@ -32,7 +32,7 @@ from vmsim.spec.values import (
     raise_all,
 )
 
-PLOTS = ("bars", "where", "cdf", "series", "memory", "curves", "percentiles", "timeline")
+PLOTS = ("bars", "where", "cdf", "series", "memory", "curves", "outcomes", "percentiles", "timeline")
 MAX_RUNS = 100_000
 
 

@@ -12,7 +12,7 @@ from vmsim.errors import VmsimError
 from vmsim.experiment.record import Curves, LatencyRecord, SeriesRecord
 from vmsim.experiment.store import Results
 from vmsim.report.compare import percentile
-from vmsim.report.plots import curves, percentiles, timeline
+from vmsim.report.plots import curves, outcomes, percentiles, timeline
 from vmsim.report.plots.style import style
 
 
@@ -59,6 +59,19 @@ def test_what_a_row_did_not_complete_is_told() -> None:
     cut = dataclasses.replace(results.runs[0], phases=phases, stopped_by="killed by the OOM killer")
     figure = drawn(curves, dataclasses.replace(results, runs=(cut, *results.runs[1:])))
     assert "× killed by the OOM killer" in [text.get_text() for text in figure.axes[0].texts]  # type: ignore[attr-defined]
+
+
+def test_outcomes_tell_time_or_what_stopped_a_run() -> None:
+    """A column for each combination of the axes; the time is that of all phases."""
+    results = swept()
+    killed = dataclasses.replace(results.runs[0], stopped_by="killed by the OOM killer")
+    figure = drawn(outcomes, dataclasses.replace(results, runs=(killed, *results.runs[1:])))
+    (axes,) = figure.axes  # type: ignore[attr-defined]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"RAM {mib} MiB\nkernel 4.4" for mib in (128, 256, 512)]
+    total = sum(phase.elapsed_ns for phase in results.runs[1].phases)
+    told = [text.get_text() for text in axes.texts]
+    assert told[0].startswith("OOM kill\n")
+    assert told[1] == f"{total / 1e9:.3g} s"
 
 
 def test_curves_need_a_sweep_and_known_names() -> None:
