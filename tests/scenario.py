@@ -40,7 +40,7 @@ def scenario(program: Steps = (), tasks: Sequence[Mapping[str, Any]] | None = No
         "cpus": given.pop("cpus", 1),
         "devices": given.pop("devices", {"sda": {"type": "sata-ssd"}}),
     }
-    for key in ("arch", "page_size", "tlb", "swap", "costs"):
+    for key in ("arch", "page_size", "tlb", "swap", "swaps", "costs"):
         if key in given:
             machine[key] = given.pop(key)
     if tasks is None:

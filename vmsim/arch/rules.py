@@ -101,6 +101,7 @@ RULES = (
     Rule("swap_ra_new", "6.1", None, "only pages that read-ahead has read count as hits when they are used", "cbc65df240c1 (4.14)"),
     Rule("files_aligned", "6.1", None, "large mappings of files on disks begin where huge pages could map them", "1854bc6e2420 (5.18): thp_get_unmapped_area of ext4 and xfs"),
     Rule("lru_gen", "6.18", "6.18", "the multi-generational LRU is on: a setting (`lru_gen`) of kernels since 6.1, off by itself", "ac35a4902374, 018ee47f1489, bd74fdaea146 (6.1)"),
+    Rule("swap_priority_from_2", "6.1", None, "swap areas that are given no priority get -2, -3, ...; before, -1, -2, ...", "a2468cc9bfdf (4.14): least_priority"),
 )  # fmt: skip
 
 

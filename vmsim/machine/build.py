@@ -259,7 +259,7 @@ def _start_task(kernel: Kernel, scenario: Scenario, tid: int, spec: TaskSpec) ->
 def _assemble(
     scenario: Scenario, instances: list[tuple[str, TaskSpec]], files: Mapping[str, int]
 ) -> tuple[Assembly, list[tuple[int, Assembler]]]:
-    assembly = Assembly()
+    assembly = Assembly(swap_areas={area.label: number for number, area in enumerate(scenario.machine.swap_areas)})
     task_pages = int(_geometry(scenario)[kn.G_TASK_PAGES])
     entries = []
     for name, spec in instances:

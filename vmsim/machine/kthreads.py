@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsim.machine.streams import Streams
 from vmsim.machine.task import Task
-from vmsim.mm.swapfile import add_swap_area
+from vmsim.mm.swapon import NO_PRIORITY, define_swap_area, enable_swap_area
 from vmsim.spec.devices import DeviceSpec, Hdd
 from vmsim.spec.machine import MachineSpec
 from vmsim.struct import reclaim as rc
@@ -47,7 +47,7 @@ def make_daemons(kernel: Kernel, machine: MachineSpec, first_tid: int, first_pc:
 
 def swap_slots(machine: MachineSpec) -> int:
     """Pages of all swap areas."""
-    return machine.swap.size // machine.page_size if machine.swap else 0
+    return sum(area.size // machine.page_size for area in machine.swap_areas)
 
 
 def _is_rotational(device: DeviceSpec) -> bool:
@@ -55,14 +55,20 @@ def _is_rotational(device: DeviceSpec) -> bool:
 
 
 def add_swap(kernel: Kernel, machine: MachineSpec, streams: Streams) -> None:
-    """swapon: the area lies at the end of its device; on a solid-state device it begins to be used at a random place."""
-    for number, device in enumerate(machine.devices.values()):
-        kernel.dev[number, sw.D_ROTATIONAL] = _is_rotational(device)
-    if machine.swap is None:
-        return
-    spec = machine.devices[machine.swap.device]
-    slots = swap_slots(machine)
-    solid = not _is_rotational(spec)
-    start = int(streams.generator("swap").integers(1, slots)) if solid else 1
-    block = max(spec.size // machine.page_size - slots, 0)
-    add_swap_area(kernel.k, list(machine.devices).index(machine.swap.device), block, slots, -1, int(solid), start)
+    """The swap areas, switched on where they are to be: at the end of their devices, each before the one that was named before it.
+
+    On a solid-state device an area begins to be used at a random place.
+    """
+    for number, spec in enumerate(machine.devices.values()):
+        kernel.dev[number, sw.D_ROTATIONAL] = _is_rotational(spec)
+    ends = {name: spec.size // machine.page_size for name, spec in machine.devices.items()}
+    generator = streams.generator("swap")
+    for area in machine.swap_areas:
+        slots = area.size // machine.page_size
+        ends[area.device] = block = max(ends[area.device] - slots, 0)
+        solid = not _is_rotational(machine.devices[area.device])
+        start = int(generator.integers(1, slots)) if solid else 1
+        device = list(machine.devices).index(area.device)
+        number = define_swap_area(kernel.k, device, block, slots, int(solid), int(area.file), start)
+        if area.on:
+            enable_swap_area(kernel.k, number, NO_PRIORITY if area.priority is None else area.priority)

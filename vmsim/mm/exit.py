@@ -1,6 +1,7 @@
 """The end of a task, and of its address space with its last user.   Follows kernel/exit.c and mm/mmap.c (exit_mmap) of v4.4."""
 
 from vmsim.mm.mmap import exit_mmap
+from vmsim.mm.swapon import swapoff_interrupted
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NR_TASKS
 from vmsim.struct.tasks import (
@@ -11,6 +12,7 @@ from vmsim.struct.tasks import (
     T_RSS,
     T_SIG,
     T_STATE,
+    T_SWAPOFF,
     T_TOTAL_VM,
     T_VMAS,
     TASK_DEAD,
@@ -35,6 +37,8 @@ def do_exit(k, tid, how, signal):
     """
     task = k.task[tid]
     row = k.mm[task[T_MM]]
+    if task[T_SWAPOFF] != 0:
+        swapoff_interrupted(k, tid)
     task[T_EXIT] = how
     task[T_SIG] = signal
     task[T_STATE] = TASK_DEAD

@@ -38,6 +38,7 @@ from vmsim.struct.tasks import (
     T_OOM_ADJ,
     T_PARENT,
     T_STATE,
+    T_SWAPOFF,
     T_TGID,
     TASK_DEAD,
 )
@@ -89,7 +90,10 @@ def page_tables_of(k, mm):
 
 @compiled
 def _select_bad_process(k):
-    """The task with the highest badness, of equals the first (since 5.9 the last); 0: none, -1: an earlier victim is still dying."""
+    """The task with the highest badness, of equals the first (since 5.9 the last); 0: none, -1: an earlier victim is still dying.
+
+    One that switches a swap area off goes first (oom_task_origin).
+    """
     chosen = 0
     worst = NEVER
     for tid in range(1, k.sc[SC_TASK_ROWS]):
@@ -100,6 +104,8 @@ def _select_bad_process(k):
             continue
         if k.task[tid, T_MEMDIE] != 0:
             return -1
+        if k.task[tid, T_SWAPOFF] != 0:
+            return tid
         points = oom_badness(k, tid)
         if points > worst or (points == worst and points != NEVER and k.rule[R_OOM_BADNESS_EXACT] != 0):
             worst = points

@@ -44,12 +44,18 @@ def _shmem_swapin(k, file, pgoff, swp):
         return SHMEM_WAIT
     if k.frame[pfn, P_FLAGS] & PG_UPTODATE == 0:
         return SHMEM_ERROR
+    shmem_unuse(k, file, pgoff, swp, pfn)
+    return pfn
+
+
+@compiled
+def shmem_unuse(k, file, pgoff, swp, pfn):
+    """Move a page of a memory file from the swap cache back to the page cache; its slot is free."""
     delete_from_swap_cache(k, pfn, 0)
     swap_free(k, swp)
     k.frame[pfn, P_FLAGS] |= PG_DIRTY
     add_to_page_cache(k, file, pgoff, pfn)
     k.vmstat[NR_SHMEM] += 1
-    return pfn
 
 
 @compiled

@@ -4,7 +4,8 @@ A slot of `pcache` whose page is in swap holds `PCACHE_SWAP` plus the swap entry
 """
 
 from vmsim.mm.swap_cache import add_to_swap_cache
-from vmsim.mm.swapfile import get_swap_page, swap_duplicate
+from vmsim.mm.swap_slots import get_swap_page
+from vmsim.mm.swapfile import swap_duplicate
 from vmsim.struct.files import FI_CACHE, FI_NRPAGES, PCACHE_SWAP
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import P_FLAGS, P_INDEX, P_MAPPING, PG_DIRTY

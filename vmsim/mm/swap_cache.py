@@ -1,6 +1,6 @@
 """Entering pages into the swap cache and taking them out.   Follows mm/swap_state.c and swapfile.c of v4.4 (section D.3)."""
 
-from vmsim.mm.swapfile import get_swap_page, swap_references, swapcache_free, vm_swap_full
+from vmsim.mm.swapfile import swap_references, swapcache_free, vm_swap_full
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, P_PRIVATE, PG_DIRTY, PG_LOCKED, PG_SWAPCACHE, PG_WRITEBACK
 from vmsim.struct.reclaim import N_SWAP_ADDS, N_SWAP_CACHE, N_SWAP_DELETES
@@ -18,17 +18,6 @@ def add_to_swap_cache(k, pfn, swp):
     k.vmstat[NR_FILE_PAGES] += 1
     k.node[N_SWAP_CACHE] += 1
     k.node[N_SWAP_ADDS] += 1
-
-
-@compiled
-def add_to_swap(k, pfn):
-    """Give an anonymous page a slot, and mark it dirty so that it is written; whether there was one."""
-    swp = get_swap_page(k)
-    if swp == 0:
-        return False
-    add_to_swap_cache(k, pfn, swp)
-    k.frame[pfn, P_FLAGS] |= PG_DIRTY
-    return True
 
 
 @compiled

@@ -4,7 +4,8 @@ from vmsim.mm.bio_page import submit_page
 from vmsim.mm.page_writeback import pageout_file, set_page_writeback
 from vmsim.mm.pagecache import delete_from_page_cache_reclaimed
 from vmsim.mm.shmem_swap import shmem_writepage
-from vmsim.mm.swap_cache import add_to_swap, delete_from_swap_cache, try_to_free_swap
+from vmsim.mm.swap_cache import delete_from_swap_cache, try_to_free_swap
+from vmsim.mm.swap_slots import add_to_swap
 from vmsim.mm.swapfile import swap_area, vm_swap_full
 from vmsim.mm.vma import AV_MM
 from vmsim.mm.vmscan_unmap import REFERENCED, SEEN_EXEC, SEEN_LOCKED, SWAP_FAIL, SWAP_MLOCK, page_referenced, try_to_unmap

@@ -93,6 +93,10 @@ SYNC_FILE_RANGE_WAIT_BEFORE = 1  # include/uapi/linux/fs.h
 SYNC_FILE_RANGE_WRITE = 2
 SYNC_FILE_RANGE_WAIT_AFTER = 4
 
+SWAP_FLAG_DISCARD = 0x10000  # include/linux/swap.h
+SWAP_FLAG_DISCARD_ONCE = 0x20000
+SWAP_FLAG_DISCARD_PAGES = 0x40000
+
 MS_ASYNC = 1
 MS_INVALIDATE = 2
 MS_SYNC = 4
@@ -163,7 +167,10 @@ class FlagTable:
         return mask if left else tuple(sorted(found, key=self.values.__getitem__))
 
 
-_PREFIXES = ("PROT_", "MAP_", "MLOCK_", "MCL_", "MADV_", "MS_", "MREMAP_", "FADV_", "SEEK_", "SYNC_FILE_RANGE_", "FALLOC_FL_", "MFD_")
+_PREFIXES = (
+    "PROT_", "MAP_", "MLOCK_", "MCL_", "MADV_", "MS_", "MREMAP_", "FADV_", "SEEK_", "SYNC_FILE_RANGE_", "FALLOC_FL_", "MFD_",
+    "SWAP_FLAG_",
+)  # fmt: skip
 
 
 def _table(prefix: str, *, combine: bool = True) -> FlagTable:
@@ -203,3 +210,4 @@ SEEK = _table("SEEK_", combine=False)
 SYNC_FILE_RANGE = _table("SYNC_FILE_RANGE_")
 FALLOC = _table("FALLOC_FL_")
 MFD = _table("MFD_")
+SWAP_FLAG = _table("SWAP_FLAG_")

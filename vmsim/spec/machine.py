@@ -85,6 +85,18 @@ class SwapSpec(SpecModel):
 
     device: Name = Field(description="name of a device of this machine")
     size: Annotated[int, size_of(40 * KIB)] = Field(description="size of the area")
+    name: Name | None = Field(default=None, description="what `swapon` and `swapoff` call it; default: the device's name")
+    priority: Annotated[int, number_of(0, 32767)] | None = Field(
+        default=None,
+        description="areas of the highest priority are used first, equals in turns; default: in their order, below all others",
+    )
+    file: bool = Field(default=False, description="it is a file, not a partition. Model: one without holes, in one piece")
+    on: bool = Field(default=True, description="switched on when the machine starts")
+
+    @property
+    def label(self) -> str:
+        """The area's name."""
+        return self.name or self.device
 
 
 class ZoneSpec(SpecModel):
@@ -112,6 +124,7 @@ class MachineSpec(SpecModel):
     )
     devices: Mapping[Name, DeviceSpec] = Field(default={}, description="block devices by name")
     swap: SwapSpec | None = Field(default=None, description="swap area; default: none")
+    swaps: tuple[SwapSpec, ...] = Field(default=(), max_length=29, description="swap areas, if there are several (instead of `swap`)")
     costs: Annotated[Mapping[str, int], Checked(_read_costs, _costs_schema(), _dump_costs)] = Field(
         default_factory=lambda: _read_costs({}),
         description="what the modelled pieces of work cost; those left out keep their default",
@@ -149,7 +162,31 @@ class MachineSpec(SpecModel):
     @field_validator("swap")
     @classmethod
     def _on_a_device(cls, value: SwapSpec | None, info: ValidationInfo) -> SwapSpec | None:
-        device = info.data.get("devices", {}).get(value.device) if value else None
-        if value and device is not None and value.size > device.size:
-            raise ValueError(f"{format_bytes(value.size)} of swap on a device of {format_bytes(device.size)}")
+        if value:
+            _check_room((value,), info)
         return value
+
+    @field_validator("swaps")
+    @classmethod
+    def _on_devices(cls, value: tuple[SwapSpec, ...], info: ValidationInfo) -> tuple[SwapSpec, ...]:
+        if value and info.data.get("swap"):
+            raise ValueError("give either swap or swaps")
+        labels = [area.label for area in value]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two swap areas are called {label!r}; give them names")
+        _check_room(value, info)
+        return value
+
+    @property
+    def swap_areas(self) -> tuple[SwapSpec, ...]:
+        """All swap areas, in their order."""
+        return (self.swap,) if self.swap else self.swaps
+
+
+def _check_room(areas: tuple[SwapSpec, ...], info: ValidationInfo) -> None:
+    """Raise ValueError if the swap areas of a device need more than it has."""
+    for name, device in info.data.get("devices", {}).items():
+        size = sum(area.size for area in areas if area.device == name)
+        if size > device.size:
+            raise ValueError(f"{format_bytes(size)} of swap on a device of {format_bytes(device.size)}")

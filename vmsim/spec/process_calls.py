@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from vmsim.spec.expr import Num
-from vmsim.spec.flags import FALLOC, MFD
+from vmsim.spec.flags import FALLOC, MFD, SWAP_FLAG
 from vmsim.spec.rlimits import RESOURCES
 from vmsim.spec.syscalls import SYSCALL_STEPS, FileCall, LimitExpr, Syscall
-from vmsim.spec.values import AnyExpr, ByteExpr, Choice, CountExpr, FlagSet, Register
+from vmsim.spec.values import AnyExpr, ByteExpr, Choice, CountExpr, FlagSet, Name, Register, number_of
 
 RUSAGE_FIELDS = ("ru_minflt", "ru_majflt", "ru_nvcsw", "ru_nivcsw", "ru_maxrss", "ru_utime", "ru_stime")
 RUSAGE_WHO = {"RUSAGE_SELF": 0, "RUSAGE_CHILDREN": -1, "RUSAGE_THREAD": 1}
@@ -91,9 +91,33 @@ class ExecStep(Syscall):
     step = "exec"
 
 
+class SwapCall(Syscall):
+    """What swapon and swapoff have."""
+
+    shorthand = "area"
+
+    area: Name = Field(description="name of a swap area of the machine")
+
+
+class SwaponStep(SwapCall):
+    """swapon(2), with CAP_SYS_ADMIN."""
+
+    step = "swapon"
+    priority: Annotated[int, number_of(0, 32767)] | None = Field(
+        default=None, description="areas of the highest priority are used first; default: below all that were given none before"
+    )
+    flags: Annotated[int, FlagSet(SWAP_FLAG)] = Field(default=0, description="SWAP_FLAG_DISCARD and others: without effect here")
+
+
+class SwapoffStep(SwapCall):
+    """swapoff(2), with CAP_SYS_ADMIN: every page of the area is brought back."""
+
+    step = "swapoff"
+
+
 PROCESS_STEPS: tuple[type[Syscall], ...] = (
     FtruncateStep, FallocateStep, MemfdCreateStep, CloseStep, PrlimitStep, GetrlimitStep, GetrusageStep, PrctlStep,
-    ExecStep,
+    ExecStep, SwaponStep, SwapoffStep,
 )  # fmt: skip
 CALL_STEPS: tuple[type[Syscall], ...] = (*SYSCALL_STEPS, *PROCESS_STEPS)
 SYSCALL_NAMES = tuple(step.step for step in CALL_STEPS)

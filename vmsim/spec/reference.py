@@ -25,7 +25,7 @@ from vmsim.spec.experiment import ExperimentFile, OutputsSpec, RowSpec, SeriesSp
 from vmsim.spec.expr import FUNCTIONS, OPERATORS
 from vmsim.spec.fields import Key, keys_of
 from vmsim.spec.files import FileSpec
-from vmsim.spec.flags import FADV, FALLOC, MADV, MAP, MCL, MFD, MLOCK, MREMAP, MS, PROT, SEEK, SYNC_FILE_RANGE
+from vmsim.spec.flags import FADV, FALLOC, MADV, MAP, MCL, MFD, MLOCK, MREMAP, MS, PROT, SEEK, SWAP_FLAG, SYNC_FILE_RANGE
 from vmsim.spec.kernel import KernelSpec
 from vmsim.spec.machine import MachineSpec, SwapSpec, TlbLevelSpec, TlbSpec, ZoneSpec
 from vmsim.spec.model import SpecModel
@@ -126,7 +126,7 @@ def _sections() -> Iterator[str]:
     yield _table("", ("key", "takes", "default", "meaning"), _rows(keys_of(Syscall)))
     for step in CALL_STEPS:
         yield _model(f"`{step.step}`", step, level=3, leave_out=("as", "expect"))
-    for table in (PROT, MAP, MLOCK, MCL, MADV, MS, MREMAP, FADV, FALLOC, MFD, SEEK, SYNC_FILE_RANGE):
+    for table in (PROT, MAP, MLOCK, MCL, MADV, MS, MREMAP, FADV, FALLOC, MFD, SWAP_FLAG, SEEK, SYNC_FILE_RANGE):
         yield f"`{table.prefix}`: " + _names(name.removeprefix(table.prefix) for name in table.values) + "\n"
     yield "## Steps: accesses, time, control\n"
     for control in CONTROL_STEPS:

@@ -115,8 +115,8 @@ def phases(program: Node | None) -> list[str]:
     return [name for name in names if name]
 
 
-def check_program(task: Node, files: frozenset[str]) -> list[Problem]:
-    """Registers, regions and files that a task's program uses and that don't exist."""
+def check_program(task: Node, files: frozenset[str], areas: frozenset[str]) -> list[Problem]:
+    """Registers, regions, files and swap areas that a task's program uses and that don't exist."""
     program = task.get("program")
     every = list(_all_steps(program))
     variables = {name for name, _ in _entries(task.get("vars")) if _is_register(name)}
@@ -130,9 +130,11 @@ def check_program(task: Node, files: frozenset[str]) -> list[Problem]:
     )
     _walk(program, state)
     for name, body in every:
-        file = body.get("file")
+        file, area = body.get("file"), body.get("area")
         if len(state.problems) >= MANY:
             break
+        if name in ("swapon", "swapoff") and area is not None and isinstance(area.value, (str, int)) and str(area.value) not in areas:
+            state.problems.append(area.problem(unknown_name("swap area", str(area.value)[:80], areas)))
         if name in STEPS and name != "trace" and file is not None and isinstance(file.value, (str, int)) and str(file.value) not in files:
             state.problems.append(file.problem(unknown_name("file", str(file.value)[:80], files)))
     return [*state.problems, *_shared_patterns(every)]
@@ -246,16 +248,29 @@ def _shared_patterns(steps: list[tuple[str, Node]]) -> Iterator[Problem]:
             )
 
 
+def _swap_areas(machine: Node) -> Iterator[Node]:
+    if (swap := machine.get("swap")) is not None:
+        yield swap
+    if (swaps := machine.get("swaps")) is not None:
+        yield from swaps.elements()
+
+
+def swap_area_names(machine: Node | None) -> frozenset[str]:
+    """What the swap areas of a machine are called."""
+    areas = _swap_areas(machine) if machine is not None and isinstance(machine.value, dict) else ()
+    return frozenset(_text(area.get("name")) or _text(area.get("device")) or "" for area in areas)
+
+
 def check_devices(tree: Node) -> Iterator[Problem]:
     """Files, swap and series of devices that the machine doesn't have."""
     machine = tree.get("machine")
     if machine is None or not isinstance(machine.value, dict):
         return
     known = frozenset(name for name, _ in _entries(machine.get("devices")))
-    swap = machine.get("swap")
-    named = swap.get("device") if swap else None
-    if named is not None and isinstance(named.value, str) and named.value not in known:
-        yield named.problem(unknown_name("device", named.value[:80], known))
+    for area in _swap_areas(machine):
+        named = area.get("device")
+        if named is not None and isinstance(named.value, str) and named.value not in known:
+            yield named.problem(unknown_name("device", named.value[:80], known))
     series = tree.get("outputs")
     series = series.get("series") if series else None
     counters = series.get("counters") if series else None

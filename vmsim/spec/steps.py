@@ -28,6 +28,8 @@ from vmsim.spec.process_calls import (
     MemfdCreateStep,
     PrctlStep,
     PrlimitStep,
+    SwapoffStep,
+    SwaponStep,
 )
 from vmsim.spec.processes import PROCESS_STEPS, PostStep, WaitForStep, WaitStep
 from vmsim.spec.show import ShowStep
@@ -268,6 +270,8 @@ Step = Annotated[
     | Annotated[GetrlimitStep, Tag("getrlimit")]
     | Annotated[GetrusageStep, Tag("getrusage")]
     | Annotated[PrctlStep, Tag("prctl")]
+    | Annotated[SwaponStep, Tag("swapon")]
+    | Annotated[SwapoffStep, Tag("swapoff")]
     | Annotated[AccessStep, Tag("access")]
     | Annotated[TraceStep, Tag("trace")]
     | Annotated[DrawStep, Tag("draw")]

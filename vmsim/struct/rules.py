@@ -70,6 +70,7 @@ RULE_NAMES = (
     "swap_ra_new",
     "files_aligned",
     "lru_gen",
+    "swap_priority_from_2",
 )
 
 
@@ -146,3 +147,4 @@ R_EXCLUSIVE_REUSE = _index("exclusive_reuse")
 R_SWAP_RA_NEW = _index("swap_ra_new")
 R_FILES_ALIGNED = _index("files_aligned")
 R_LRU_GEN = _index("lru_gen")
+R_SWAP_PRIORITY_FROM_2 = _index("swap_priority_from_2")

@@ -16,12 +16,20 @@ SW_CLUSTER_NR = 11  # allocations left in the present cluster
 SW_FREE_HEAD = 12  # free clusters of a solid-state area: first and last, linked in `swap_cluster`
 SW_FREE_TAIL = 13
 SW_CLUSTER_BASE = 14  # its first row in `swap_cluster`
+SW_START = 15  # offset at which a solid-state area begins to be used
 SW_CPU_NEXT = 16  # next offset of each CPU in its own cluster (solid state), 0: none; by CPU modulo 16
 SWAP_COLUMNS = 32
 MAX_SWAPFILES = 29
 
-SWP_WRITEOK = 1
+SWP_WRITEOK = 1  # slots are handed out
 SWP_SOLIDSTATE = 2
+SWP_USED = 4  # switched on; without SWP_WRITEOK it is being switched off
+SWP_FILE = 8  # a file, not a partition
+
+# Flags of swapon(2), include/linux/swap.h.
+SWAP_FLAG_PRIO_MASK = 0x7FFF
+SWAP_FLAG_PREFER = 0x8000
+SWAP_FLAGS_VALID = 0x7FFFF
 
 SWAPFILE_CLUSTER = 256
 SWAP_HAS_CACHE = 64  # in `swap_map`, beside the number of references (here without a limit)

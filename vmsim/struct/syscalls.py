@@ -5,6 +5,7 @@ SYSCALL_NAMES = (
     "brk", "setrlimit", "fork", "exit", "wait", "getpid", "read", "write", "ftruncate", "fadvise", "fsync", "sysctl",
     "pread", "pwrite", "lseek", "readahead", "fdatasync", "sync_file_range", "sync",
     "memfd_create", "fallocate", "close", "prlimit", "getrlimit", "getrusage", "prctl", "exec", "clone",
+    "swapon", "swapoff",
 )  # fmt: skip
 
 SYS_MMAP = SYSCALL_NAMES.index("mmap")
@@ -46,3 +47,5 @@ SYS_GETRLIMIT = SYSCALL_NAMES.index("getrlimit")
 SYS_GETRUSAGE = SYSCALL_NAMES.index("getrusage")
 SYS_PRCTL = SYSCALL_NAMES.index("prctl")
 SYS_EXEC = SYSCALL_NAMES.index("exec")
+SYS_SWAPON = SYSCALL_NAMES.index("swapon")
+SYS_SWAPOFF = SYSCALL_NAMES.index("swapoff")

@@ -80,6 +80,7 @@ T_SYNC_FILE = 89
 T_WB_LAST = 90  # and the page that was written last
 T_LOG = 91  # which task of a log of calls it is: stream << 16 | its number there; and the capabilities that it began with
 T_LOG_CAPS = 92
+T_SWAPOFF = 93  # area + 1 that it is switching off
 TASK_COLUMNS = 96
 
 TASK_RUNNABLE = 1

@@ -14,6 +14,7 @@ from vmsim.mm.open_file import sys_fallocate, sys_ftruncate
 from vmsim.mm.prctl import sys_prctl
 from vmsim.mm.rlimit import sys_getrlimit, sys_getrusage, sys_prlimit, sys_setrlimit
 from vmsim.mm.shmem_file import sys_close, sys_memfd_create
+from vmsim.mm.swapon import sys_swapoff, sys_swapon
 from vmsim.struct.costs import C_SYSCALL_ENTRY
 from vmsim.struct.errno import ENOSYS, EWAIT
 from vmsim.struct.jit import compiled
@@ -43,6 +44,8 @@ from vmsim.struct.syscalls import (
     SYS_PRCTL,
     SYS_PRLIMIT,
     SYS_SETRLIMIT,
+    SYS_SWAPOFF,
+    SYS_SWAPON,
 )
 from vmsim.struct.tasks import T_MM, T_NSYSCALLS, T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 from vmsim.struct.vmas import MM_DEF_FLAGS, VM_LOCKED
@@ -91,6 +94,10 @@ def _process_call(k, tid, nr, a0, a1, a2, a3, a4):
         return sys_prctl(k, tid, a0, a1, a2, a3, a4)
     if nr == SYS_EXEC:
         return sys_exec(k, tid)
+    if nr == SYS_SWAPON:
+        return sys_swapon(k, tid, a0, a1)
+    if nr == SYS_SWAPOFF:
+        return sys_swapoff(k, tid, a0)
     return -ENOSYS
 
 

@@ -10,7 +10,7 @@ from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
 from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE
 from vmsim.spec.patterns import PatternSpec
-from vmsim.spec.process_calls import FallocateStep, FtruncateStep
+from vmsim.spec.process_calls import FallocateStep, FtruncateStep, SwapCall, SwaponStep
 from vmsim.spec.processes import PostStep, WaitForStep, WaitStep
 from vmsim.spec.show import ShowStep
 from vmsim.spec.steps import (
@@ -57,6 +57,7 @@ from vmsim.spec.traces import TraceStep
 from vmsim.struct.errno import SIGBUS, SIGSEGV
 from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.kernel import NR_EVENTS
+from vmsim.struct.swaps import SWAP_FLAG_PREFER
 from vmsim.struct.syscalls import SYS_MMAP, SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
@@ -99,6 +100,7 @@ class Assembly:
     children: list[str] = field(default_factory=list)
     shows: list[tuple[str, ...]] = field(default_factory=list)  # files of /proc to keep, by -1 - mark
     traces: list[TraceSource | LogSource] = field(default_factory=list)
+    swap_areas: Mapping[str, int] = field(default_factory=dict)  # of the machine: numbers by name
 
 
 def signed(value: int) -> int:
@@ -438,6 +440,8 @@ class Assembler:
             case SysctlStep(name=name, value=value):
                 limits = RUNTIME[name]
                 return SYSCTL_NUMBERS[name], value, limits.minimum, limits.maximum
+            case SwapCall():
+                return self.swap_operands(step)
             case FileCall():
                 return self.descriptor(step), *self.file_operands(step)
         return process_operands(step)
@@ -447,6 +451,13 @@ class Assembler:
         if step.file is not None:
             return self.files[step.file] << 2 | FMODE_READ | FMODE_WRITE
         return Num(-1) if step.fd is None else step.fd
+
+    def swap_operands(self, step: SwapCall) -> tuple[int, ...]:
+        """The area of a call on swap, by its number, and swapon's flags."""
+        area = self.out.swap_areas[step.area]
+        if not isinstance(step, SwaponStep):
+            return (area,)
+        return area, step.flags if step.priority is None else step.flags | SWAP_FLAG_PREFER | step.priority
 
     def file_operands(self, step: FileCall) -> tuple[Expr | int, ...]:
         """The arguments of a call on a file, after its descriptor."""

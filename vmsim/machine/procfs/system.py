@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from vmsim.struct import kernel as kn
 from vmsim.struct import pages as p
+from vmsim.struct import reclaim as rc
 from vmsim.struct.kernel import Kernel
 from vmsim.struct.rules import R_PROC_LINES_6_1, R_PROC_LINES_6_18
-from vmsim.struct.swaps import SW_DEVICE, SW_FLAGS, SW_INUSE, SW_PAGES, SW_PRIO, SWP_WRITEOK
+from vmsim.struct.swaps import SW_BASE, SW_DEVICE, SW_FLAGS, SW_INUSE, SW_PAGES, SW_PRIO, SWP_FILE, SWP_USED, SWP_WRITEOK
 from vmsim.struct.vmstat import VMSTAT_NAMES
 
 _ZONES = ("DMA", "DMA32", "Normal", "Movable")
@@ -126,23 +127,34 @@ class System:
 
     def _swap(self) -> tuple[int, int, int]:
         """Swap space, what is free of it, and pages in the swap cache, in pages."""
-        areas = self._swap_areas()
-        total = sum(size for _, size, _, _ in areas)
-        return total, total - sum(used for _, _, used, _ in areas), int((self.kernel.swap_cache > 0).sum()) if areas else 0
+        node = self.kernel.node
+        leaving = sum(row[SW_INUSE] for row in self._swap_areas() if not row[SW_FLAGS] & SWP_WRITEOK)  # si_swapinfo
+        return int(node[rc.N_SWAP_TOTAL]) + leaving, int(node[rc.N_SWAP_FREE]) + leaving, int(node[rc.N_SWAP_CACHE])
 
-    def _swap_areas(self) -> list[tuple[str, int, int, int]]:
-        """Path, pages, pages used and priority of each swap area. Model: devices are named by their number, as SCSI disks are."""
-        rows = [row for row in self.kernel.swap.tolist() if row[SW_FLAGS] & SWP_WRITEOK]
-        return [(f"/dev/sd{chr(ord('a') + row[SW_DEVICE] % 26)}", row[SW_PAGES], row[SW_INUSE], row[SW_PRIO]) for row in rows]
+    def _swap_areas(self) -> list[list[int]]:
+        """The rows of the areas that are switched on."""
+        return [row for row in self.kernel.swap.tolist() if row[SW_FLAGS] & SWP_USED]
+
+    def _swap_path(self, area: list[int]) -> str:
+        """The name of an area. Model: devices are named by their number, as SCSI disks are; several areas on one are its partitions."""
+        areas = self.kernel.swap[: int(self.kernel.node[rc.N_SWAP_AREAS])]
+        number = areas[:, SW_BASE].tolist().index(area[SW_BASE])
+        if area[SW_FLAGS] & SWP_FILE:
+            return f"/swapfile{number}"
+        same = areas[:, SW_DEVICE] == area[SW_DEVICE]
+        partition = str(int(same[: number + 1].sum())) if same.sum() > 1 else ""
+        return f"/dev/sd{chr(ord('a') + area[SW_DEVICE] % 26)}{partition}"
 
     def swaps(self) -> str:
         """/proc/swaps."""
         head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" if self.newer else "Filename\t\t\t\tType\t\tSize\tUsed\tPriority\n"
         gap = "\t\t" if self.newer else "\t"
+        kinds = ("partition", "file\t")
         shift = self.page_shift - 10
         return head + "".join(
-            f"{path:<39} partition\t{size << shift}{gap}{used << shift}{gap}{priority}\n"
-            for path, size, used, priority in self._swap_areas()
+            f"{self._swap_path(area):<39} {kinds[area[SW_FLAGS] & SWP_FILE != 0]}\t"
+            f"{area[SW_PAGES] << shift}{gap}{area[SW_INUSE] << shift}{gap}{area[SW_PRIO]}\n"
+            for area in self._swap_areas()
         )
 
     def _zones(self) -> list[list[int]]:
