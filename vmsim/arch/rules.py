@@ -102,6 +102,7 @@ RULES = (
     Rule("files_aligned", "6.1", None, "large mappings of files on disks begin where huge pages could map them", "1854bc6e2420 (5.18): thp_get_unmapped_area of ext4 and xfs"),
     Rule("lru_gen", "6.18", "6.18", "the multi-generational LRU is on: a setting (`lru_gen`) of kernels since 6.1, off by itself", "ac35a4902374, 018ee47f1489, bd74fdaea146 (6.1)"),
     Rule("swap_priority_from_2", "6.1", None, "swap areas that are given no priority get -2, -3, ...; before, -1, -2, ...", "a2468cc9bfdf (4.14): least_priority"),
+    Rule("psi", "6.1", None, "/proc/pressure tells of stalls for CPU, memory and I/O", "eb414681d5a0 (4.20)"),
 )  # fmt: skip
 
 

@@ -25,10 +25,12 @@ from vmsim.machine.task import Task
 from vmsim.mm.boot import boot_writeback, clear_ledger
 from vmsim.mm.exec import fill_page_cache, image_create, mm_create
 from vmsim.mm.ext2 import indirect_blocks
+from vmsim.spec.counters import PSI_COUNTERS
 from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
 from vmsim.spec.files import FileSpec
 from vmsim.spec.rlimits import RESOURCES, default_rlimits
+from vmsim.spec.show import PRESSURE_FILES
 from vmsim.spec.steps import all_steps
 from vmsim.spec.tasks import TaskSpec
 from vmsim.spec.traces import TraceStep
@@ -38,6 +40,7 @@ from vmsim.struct import pages as pg
 from vmsim.struct import tasks as t
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
+from vmsim.struct.rules import R_PSI
 from vmsim.struct.vmas import INDEX_BITS
 from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
@@ -274,6 +277,13 @@ def _room_for_tasks(programs: list[tuple[int, Assembler]], assembly: Assembly) -
     return made, max((assembler.nr_patterns for _, assembler in programs), default=0)
 
 
+def _measures_pressure(scenario: Scenario, assembly: Assembly, outputs: OutputsSpec) -> bool:
+    """Whether anything asks for pressure, and the kernel has it."""
+    shown = {file for files in assembly.shows for file in files} & set(PRESSURE_FILES)
+    sampled = set(outputs.series.counters if outputs.series else ()) & set(PSI_COUNTERS)
+    return bool(shown or sampled) and bool(rules_of(scenario.kernel.version, scenario.kernel.rules)[R_PSI])
+
+
 def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpec | None = None) -> Built:
     """A machine for a scenario, with the random streams of run `index` under `seed`. Raises VmsimError for what can't be built."""
     machine = scenario.machine
@@ -323,11 +333,14 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     def show(number: int, task: Task) -> None:
         texts.extend(Shown(task.name, task.since_ns, name, proc.read(name, task.tid, task.name)) for name in assembly.shows[number])
 
+    measured = _measures_pressure(scenario, assembly, outputs)
     options = Options(
         phase_names=tuple(assembly.phases), child_names=tuple(assembly.children), event_names=tuple(assembly.events), series=series,
-        show=show, traces=tuple(assembly.traces), daemons=daemons, dmesg=dmesg,
+        show=show, pressure=measured, traces=tuple(assembly.traces), daemons=daemons, dmesg=dmesg,
     )  # fmt: skip
     registers = tuple(assembler.registers for _, assembler in programs)
     whole = Machine(kernel, devices, tasks, ENTRIES, options)
+    if whole.pressure is not None:
+        proc.pressure = lambda resource: whole.pressure.text(resource, whole.clock.now) if whole.pressure else ""
     whole.waits.enough_memory = int(kernel.zone[:, pg.Z_MIN].sum()) // 2
     return Built(whole, kernel, assembly, tuple(tasks), ids, registers, proc, texts, dmesg)

@@ -99,6 +99,7 @@ class Cpu:
         devices, due, queue = machine.devices, clock.due, scheduler.queue
         handle, run_task = machine.handle, machine.entries.run_task
         calls = machine.kernel.sc.data
+        pressure = machine.pressure
         still = 0
         yield
         now = clock.now
@@ -126,6 +127,8 @@ class Cpu:
                 handle, number, task.tid, task.since_ns, task.ready_ns, column, begin, budget
             )
             self.free_at_ns = task.since_ns = end
+            if pressure is not None:
+                pressure.ran(task)
             task.vruntime += (end - accounted) * NICE_0_WEIGHT // task.weight
             if reason == SLICE_PHASE:
                 machine.mark_phase(task)
@@ -147,6 +150,8 @@ class Cpu:
             if reason == SLICE_BLOCKED and waits.block(task, wait, arg):
                 scheduler.leave(task)
                 self.task = None
+                if pressure is not None:
+                    pressure.changed(task, end, wait, arg)
             elif reason == SLICE_EXIT:
                 self._exit(task)
             else:
@@ -193,6 +198,8 @@ class Cpu:
             begin = task.ready_ns
         self._idle_ns += begin - free
         self.free_at_ns = task.picked_ns = begin
+        if machine.pressure is not None:
+            machine.pressure.changed(task, begin)
         return task
 
     def _exit(self, task: Task) -> None:
@@ -201,6 +208,8 @@ class Cpu:
         task.end_ns = task.since_ns
         machine.scheduler.leave(task)
         self.task = None
+        if machine.pressure is not None:
+            machine.pressure.changed(task, task.end_ns)
         machine.task_ended(task)
 
     def _preempt(self, task: Task) -> None:
@@ -219,4 +228,6 @@ class Cpu:
         task.state = QUEUED
         task.ready_ns = task.since_ns
         task.column = L_RUNQ
+        if machine.pressure is not None:
+            machine.pressure.changed(task, task.ready_ns)
         scheduler.requeue(task)

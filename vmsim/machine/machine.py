@@ -17,6 +17,7 @@ from vmsim.machine.dmesg import Dmesg
 from vmsim.machine.elevator import Request
 from vmsim.machine.ending import FINISHED, PANIC, STUCK, UNTIL, Ending, describe_waiting
 from vmsim.machine.phases import Phase, PhaseRecorder
+from vmsim.machine.pressure import Pressure
 from vmsim.machine.scheduler import Scheduler
 from vmsim.machine.series import Series
 from vmsim.machine.tables import Entries, KernelTables, NewBio, NewBios
@@ -56,6 +57,7 @@ class Options:
     show: Callable[[int, Task], None] | None = None  # keeps the texts of a program's `show` step, by its number
     traces: tuple[TraceSource | LogSource, ...] = ()
     dmesg: Dmesg | None = None
+    pressure: bool = False  # measure it (PSI)
 
 
 DEFAULTS: Final = Options()
@@ -83,7 +85,8 @@ class Machine:
         self.clock = Clock()
         self.scheduler = Scheduler()
         self.new_bios = NewBios(kernel)
-        self.waits = Waits(kernel, self.clock, self.scheduler.wake, self.tasks)
+        self.pressure = Pressure(kernel, len(kernel.cpu_led)) if options.pressure else None
+        self.waits = Waits(kernel, self.clock, self._woken if self.pressure else self.scheduler.wake, self.tasks)
         self.phases = PhaseRecorder(kernel, options.phase_names)
         self.series = options.series
         self.dmesg = options.dmesg
@@ -108,7 +111,7 @@ class Machine:
         for task in tasks:
             self.add_task(task)
         if self.series is not None:
-            self.series.attach(kernel, self.clock, self.devices)
+            self.series.attach(kernel, self.clock, self.devices, self.pressure)
 
     def add_task(self, task: Task) -> None:
         """A task that will start at its `start_ns`, which is not in the past. Raises ValueError if its tid is taken."""
@@ -239,7 +242,13 @@ class Machine:
         row[T_STATE] = TASK_RUNNABLE
         row[T_START_NS] = now_ns
         daemon.state = QUEUED
-        self.scheduler.wake(daemon)
+        self._woken(daemon)
+
+    def _woken(self, task: Task) -> None:
+        """A task has slept and can run again."""
+        if self.pressure is not None:
+            self.pressure.changed(task, task.ready_ns)
+        self.scheduler.wake(task)
 
     def out_of_memory(self, now_ns: int) -> None:
         """The OOM killer has acted in the slice that ends at `now_ns`: report it while its victim lives; stop if it found none."""
@@ -278,6 +287,8 @@ class Machine:
         row[T_STATE] = TASK_RUNNABLE
         row[T_START_NS] = task.start_ns
         task.state = QUEUED
+        if self.pressure is not None:
+            self.pressure.changed(task, self.clock.now)
         self.scheduler.start(task)
 
     def _io_done(self, device: BlockDevice, request: Request, now_ns: int) -> None:

@@ -9,8 +9,9 @@ from vmsim.errors import VmsimError, unknown_name
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.clock import Clock
 from vmsim.machine.iostat import IoStat
+from vmsim.machine.pressure import Pressure
 from vmsim.machine.tables import KernelTables
-from vmsim.spec.counters import DEVICE_COUNTERS, SERIES_COUNTERS, SWAP_COUNTERS
+from vmsim.spec.counters import DEVICE_COUNTERS, PSI_COUNTERS, SERIES_COUNTERS, SWAP_COUNTERS
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.reclaim import N_SWAP_CACHE, N_SWAP_FREE
 from vmsim.struct.vmstat import VMSTAT_NAMES
@@ -53,10 +54,10 @@ class Series:
         self.t_ns: list[int] = []
         self.rows: list[list[int]] = []  # values in the order of `names`, one row per time
 
-    def attach(self, kernel: KernelTables, clock: Clock, devices: Sequence[BlockDevice] = ()) -> None:
+    def attach(self, kernel: KernelTables, clock: Clock, devices: Sequence[BlockDevice] = (), pressure: Pressure | None = None) -> None:
         """Begin to sample. Raises VmsimError for a counter of a device that the machine doesn't have."""
         self._clock = clock
-        self._readers = [_reader(name, kernel, clock, {device.name: device for device in devices}) for name in self.names]
+        self._readers = [_reader(name, kernel, clock, {device.name: device for device in devices}, pressure) for name in self.names]
         clock.at(clock.now, self._due, eventful=False)
 
     def sample(self) -> None:
@@ -76,7 +77,9 @@ class Series:
         self._clock.at(self._clock.now + self.interval_ns, self._due, eventful=False)
 
 
-def _reader(name: str, kernel: KernelTables, clock: Clock, devices: Mapping[str, BlockDevice]) -> Callable[[], int]:
+def _reader(
+    name: str, kernel: KernelTables, clock: Clock, devices: Mapping[str, BlockDevice], pressure: Pressure | None
+) -> Callable[[], int]:
     """What reads a counter now."""
     if name in VMSTAT_NAMES:
         vmstat, index = kernel.vmstat, VMSTAT_NAMES.index(name)
@@ -84,6 +87,8 @@ def _reader(name: str, kernel: KernelTables, clock: Clock, devices: Mapping[str,
     if name in _SWAP:
         node, column, shift = kernel.node, _SWAP[name], int(kernel.geo[G_PAGE_SHIFT]) - 10
         return lambda: int(node[column]) << shift
+    if name in PSI_COUNTERS:
+        return (lambda: pressure.total_us(name, clock.now)) if pressure is not None else lambda: 0
     device, _, field = name.rpartition(".")
     if device in devices and field in _DEVICE:
         stat, read = devices[device].stat, _DEVICE[field]

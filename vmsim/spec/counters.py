@@ -12,10 +12,11 @@ TASK_COUNTERS: Final = ("accesses", "syscalls", "nr_signals", "ru_minflt", "ru_m
 # Of a task's memory at its end, as /proc/PID/status and /proc/PID/maps show it.
 TASK_STATE: Final = ("vm_lck_pages", "vm_rss_pages", "vma_count")
 # What a series may also sample: of swap, kB, as in /proc/meminfo; of a device, after its name and a dot, as in /sys/block/DEVICE/stat
-# (kB rather than sectors; requests that wait or are served; ms with at least one, and ms times how many).
+# (kB rather than sectors; requests that wait or are served; ms with at least one, and ms times how many); the totals of /proc/pressure, us.
 SWAP_COUNTERS: Final = ("SwapFree", "SwapCached")
 DEVICE_COUNTERS: Final = ("read_ios", "read_kb", "write_ios", "write_kb", "in_flight", "io_ticks", "time_in_queue")
-SERIES_COUNTERS: Final = frozenset((*VMSTAT_NAMES, *SWAP_COUNTERS))
+PSI_COUNTERS: Final = ("psi_io_some", "psi_io_full", "psi_memory_some", "psi_memory_full", "psi_cpu_some")
+SERIES_COUNTERS: Final = frozenset((*VMSTAT_NAMES, *SWAP_COUNTERS, *PSI_COUNTERS))
 _ZONES: Final = ("dma", "dma32", "normal", "movable")
 SERIES_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "memory": (

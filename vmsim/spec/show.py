@@ -11,8 +11,9 @@ from vmsim.spec.values import Choice
 
 PROCESS_FILES: Final = ("maps", "smaps", "status", "limits", "pagemap", "oom_score", "oom_score_adj")
 SYSTEM_FILES: Final = ("meminfo", "vmstat", "zoneinfo", "swaps")
+PRESSURE_FILES: Final = ("pressure/cpu", "pressure/memory", "pressure/io")  # from 4.20
 DMESG: Final = "dmesg"  # no file of /proc, but shown like one
-PROC_FILES: Final = (*PROCESS_FILES, *SYSTEM_FILES, DMESG)
+PROC_FILES: Final = (*PROCESS_FILES, *SYSTEM_FILES, *PRESSURE_FILES, DMESG)
 
 
 class ShowStep(StepParent):
@@ -22,5 +23,6 @@ class ShowStep(StepParent):
     shorthand = "files"
     files: tuple[Annotated[str, Choice("file of /proc", PROC_FILES)], ...] = Field(
         min_length=1, description="of the task: maps, smaps, status, limits, pagemap, oom_score, oom_score_adj; "
-        "of the machine: meminfo, vmstat, zoneinfo, swaps, and dmesg, the kernel's log"
+        "of the machine: meminfo, vmstat, zoneinfo, swaps, pressure/cpu, pressure/memory, pressure/io (from 4.20), "
+        "and dmesg, the kernel's log"
     )

@@ -71,6 +71,7 @@ RULE_NAMES = (
     "files_aligned",
     "lru_gen",
     "swap_priority_from_2",
+    "psi",
 )
 
 
@@ -148,3 +149,4 @@ R_SWAP_RA_NEW = _index("swap_ra_new")
 R_FILES_ALIGNED = _index("files_aligned")
 R_LRU_GEN = _index("lru_gen")
 R_SWAP_PRIORITY_FROM_2 = _index("swap_priority_from_2")
+R_PSI = _index("psi")

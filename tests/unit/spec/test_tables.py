@@ -18,7 +18,7 @@ from vmsim.spec import flags
 from vmsim.spec.arches import ARCHES
 from vmsim.spec.capabilities import CAPABILITIES, MODELLED
 from vmsim.spec.costs import COSTS
-from vmsim.spec.counters import FACTS, SERIES_COUNTERS, SWAP_COUNTERS
+from vmsim.spec.counters import FACTS, PSI_COUNTERS, SERIES_COUNTERS, SWAP_COUNTERS
 from vmsim.spec.devices import DeviceSpec
 from vmsim.spec.errnos import ERRNOS
 from vmsim.spec.flags import FlagTable
@@ -76,7 +76,7 @@ def test_costs_are_those_that_the_kernel_model_charges() -> None:
 
 
 def test_every_counter_of_vmstat_is_a_fact() -> None:
-    assert {"pgfault", "pgmajfault", "nr_mlock", "unevictable_pgs_mlocked"} <= SERIES_COUNTERS <= FACTS | set(SWAP_COUNTERS)
+    assert {"pgfault", "pgmajfault", "nr_mlock", "unevictable_pgs_mlocked"} <= SERIES_COUNTERS <= FACTS | {*SWAP_COUNTERS, *PSI_COUNTERS}
     assert {"signals", "ru_minflt", "vma_count"} <= FACTS
 
 

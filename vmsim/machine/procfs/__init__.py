@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from vmsim.machine.procfs.names import file_names
 from vmsim.machine.procfs.process import Process
 from vmsim.machine.procfs.system import System
-from vmsim.spec.show import DMESG, PROC_FILES, PROCESS_FILES
+from vmsim.spec.show import DMESG, PRESSURE_FILES, PROC_FILES, PROCESS_FILES
 from vmsim.struct.kernel import Kernel
+from vmsim.struct.rules import R_PSI
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,12 @@ class Shown:
 
 
 class ProcFs:
-    """/proc of a simulated machine. `files` are ids of files by name, as `Built.file_ids` has them; `dmesg` gives the kernel's log."""
+    """/proc of a simulated machine. `files` are ids of files by name, as `Built.file_ids` has them; `dmesg` gives the kernel's log.
+
+    `pressure` gives /proc/pressure/NAME; it is None where the machine doesn't measure it. Kernels before 4.20 have an empty text.
+    """
+
+    pressure: Callable[[str], str] | None = None
 
     def __init__(self, kernel: Kernel, files: Mapping[str, int] | None = None, dmesg: Callable[[], str] | None = None) -> None:
         self.kernel = kernel
@@ -44,5 +50,11 @@ class ProcFs:
             raise KeyError(file)
         if file == DMESG:
             return self.dmesg() if self.dmesg else ""
+        if file in PRESSURE_FILES:
+            if not self.kernel.rule[R_PSI]:
+                return ""
+            if self.pressure is None:
+                raise KeyError(f"{file}: the machine measures pressure only if a show step or a series asks for it")
+            return self.pressure(file.removeprefix("pressure/"))
         text: str = getattr(self.process(tid, name) if file in PROCESS_FILES else self.system(), file)()
         return text
