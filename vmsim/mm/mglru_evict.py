@@ -64,7 +64,8 @@ from vmsim.struct.vmstat import (
 
 
 @compiled
-def _swappiness(k):
+def gen_swappiness(k):
+    """Swappiness, 0 where hardly a slot is free: then anonymous pages are left alone (get_swappiness)."""
     return k.sysctl[SYS_SWAPPINESS] if k.node[N_SWAP_FREE] >= MIN_LRU_BATCH else 0
 
 
@@ -112,7 +113,7 @@ def lru_gen_age_node(k, s):
     if s[S_AGE_NODE] == 0:
         s[S_AGE_NODE] = 1
         return
-    swappiness = _swappiness(k)
+    swappiness = gen_swappiness(k)
     _should_run_aging(k, s, swappiness)
     if s[S_NEED_AGING] != 0:
         inc_max_seq(k, swappiness)
@@ -324,7 +325,7 @@ def lru_gen_begin(k, s):
 @compiled
 def lru_gen_step(k, s):
     """One batch of a pass; whether it goes on (lru_gen_shrink_lruvec)."""
-    swappiness = _swappiness(k)
+    swappiness = gen_swappiness(k)
     pages = _nr_to_scan(k, s, swappiness)
     scanned = _evict(k, s, swappiness) if pages > 0 else 0
     if scanned == 0:

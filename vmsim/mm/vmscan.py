@@ -6,7 +6,7 @@ started, for time to pass, or to sleep.  It then begins again where it was.
 
 from vmsim.mm.bio_page import queue_full
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
-from vmsim.mm.mglru_evict import lru_gen_begin, lru_gen_step
+from vmsim.mm.mglru_evict import gen_swappiness, lru_gen_begin, lru_gen_step
 from vmsim.mm.swap import lru_add_drain
 from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count, snapshot_refaults
 from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_list
@@ -83,7 +83,7 @@ def reclaimable_pages(k, lruvec):
     """Pages of a zone that reclaim could take: of files, and anonymous ones while there is swap (zone_reclaimable_pages)."""
     zone = k.zone[lruvec]
     pages = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
-    if k.node[N_SWAP_FREE] > 0:
+    if k.node[N_SWAP_FREE] > 0 and (k.rule[R_LRU_GEN] == 0 or gen_swappiness(k) != 0):
         pages += zone[Z_LRU + LRU_ACTIVE_ANON] + zone[Z_LRU + LRU_INACTIVE_ANON]
     return pages
 
