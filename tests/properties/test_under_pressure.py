@@ -3,6 +3,7 @@ stay, and a run always ends."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from scenario import start
 from vmsim.machine.ending import STUCK, UNTIL
 from vmsim.machine.verify import verify
 
+PROGRAMS = int(os.environ.get("VMSIM_RANDOM_PROGRAMS", "40"))
 SHORT = st.fixed_dictionaries(
     {
         "ram": st.sampled_from(["512 KiB", "768 KiB", "1 MiB", "2 MiB"]),
@@ -25,7 +27,7 @@ SHORT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(machine=machines(), short=SHORT, stops=st.lists(st.integers(1, 20_000_000), max_size=6))
 def test_any_program_keeps_the_laws_when_memory_is_short(machine: dict[str, Any], short: dict[str, Any], stops: list[int]) -> None:
     """The same as with plenty of memory: verify at random times and at the end. Tasks may be killed, the machine may not hang."""
