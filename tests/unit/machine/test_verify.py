@@ -149,7 +149,7 @@ DAMAGE = {
     "counts 2 VMAs, but 1 map": change_a_count("file", 1, f.FI_MAPCOUNT),
     "nr_file_pages": change_vmstat(vs.NR_FILE_PAGES),
     "nr_mlock": change_vmstat(vs.NR_MLOCK),
-    "not mlocked|doesn't belong": change_flags(p.PG_MLOCKED, p.PG_MLOCKED),
+    "nr_mlock is": change_flags(p.PG_MLOCKED, p.PG_MLOCKED),
 }
 
 
