@@ -2,13 +2,12 @@
 mm/rmap.c (anon_vma_fork) of v4.4 (section A.8 of the behaviour notes)."""
 
 from vmsim.hw.tlb import flush_mm
-from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.accounting import account_vm
 from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
 from vmsim.mm.overcommit import charge_commit
 from vmsim.mm.pgtable import pgd_alloc, pte_alloc
-from vmsim.mm.pte import next_table, set_pte
+from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swapfile import swap_duplicate
 from vmsim.mm.vma import anon_vma_create, charge_vma_link, vma_alloc, vma_link
@@ -84,38 +83,30 @@ def copy_page_range(k, child, mm, v):
     flags = k.vma[v, V_FLAGS]
     end = k.vma[v, V_END]
     cow = flags & (VM_SHARED | VM_MAYWRITE) == VM_MAYWRITE
-    per_table = leaf_pages(k)
-    vpn = k.vma[v, V_START]
+    vpn, slot = next_entry(k, mm, k.vma[v, V_START], 0, end)
     while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            entry = k.pt[slot]
-            if entry & PTE_PRESENT != 0:
-                to = pte_alloc(k, child, vpn)
-                if to == 0:
-                    return -ENOMEM
-                if cow:
-                    entry &= ~PTE_WRITE
-                    k.pt[slot] = entry
-                if flags & VM_SHARED != 0:
-                    entry &= ~PTE_DIRTY
-                set_pte(k, child, vpn, to, entry & ~PTE_YOUNG)
-                k.led[L_SYSCALL] += k.cost[C_MAP_PAGE]
-                if entry & PTE_ZERO == 0:
-                    _dup_page(k, child, vpn, entry >> PTE_SHIFT)
-            elif entry != 0:
-                to = pte_alloc(k, child, vpn)
-                if to == 0:
-                    return -ENOMEM
-                set_pte(k, child, vpn, to, entry)
-                swap_duplicate(k, entry >> PTE_SHIFT)
-                k.mm[child, MM_SWAPENTS] += 1
-            vpn += 1
-            slot += 1
+        entry = k.pt[slot]
+        if entry & PTE_PRESENT != 0:
+            to = pte_alloc(k, child, vpn)
+            if to == 0:
+                return -ENOMEM
+            if cow:
+                entry &= ~PTE_WRITE
+                k.pt[slot] = entry
+            if flags & VM_SHARED != 0:
+                entry &= ~PTE_DIRTY
+            set_pte(k, child, vpn, to, entry & ~PTE_YOUNG)
+            k.led[L_SYSCALL] += k.cost[C_MAP_PAGE]
+            if entry & PTE_ZERO == 0:
+                _dup_page(k, child, vpn, entry >> PTE_SHIFT)
+        else:
+            to = pte_alloc(k, child, vpn)
+            if to == 0:
+                return -ENOMEM
+            set_pte(k, child, vpn, to, entry)
+            swap_duplicate(k, entry >> PTE_SHIFT)
+            k.mm[child, MM_SWAPENTS] += 1
+        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     return 0
 
 

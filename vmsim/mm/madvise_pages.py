@@ -1,11 +1,10 @@
 """The walks over pages that advice asks for.   Follows mm/madvise.c: of v4.4 for WILLNEED, v4.5 for FREE, v5.4 for COLD and PAGEOUT."""
 
 from vmsim.hw.tlb import flush_range
-from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.filemap import file_pages
 from vmsim.mm.page_alloc import free_page
 from vmsim.mm.pagecache import delete_from_page_cache
-from vmsim.mm.pte import next_table, set_pte
+from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.readahead import submit_read
 from vmsim.mm.swap import isolate_lru_page, lru_add, lru_add_drain, lru_del, lruvec_of
 from vmsim.mm.unmap import page_unmapped
@@ -59,24 +58,16 @@ def madvise_willneed(k, tid, v, start, end):
 @compiled
 def madvise_free(k, mm, v, start, end):
     """MADV_FREE: the entries of anonymous pages become clean and old, so that reclaim may drop what isn't written again."""
-    vpn = start
-    per_table = leaf_pages(k)
     changed = 0
+    vpn, slot = next_entry(k, mm, start, 0, end)
     while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            entry = k.pt[slot]
-            if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON != 0:
-                if k.frame[entry >> PTE_SHIFT, P_MAPCOUNT] == 1:
-                    k.frame[entry >> PTE_SHIFT, P_FLAGS] &= ~PG_DIRTY
-                    k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
-                    changed += 1
-            vpn += 1
-            slot += 1
+        entry = k.pt[slot]
+        if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON != 0:
+            if k.frame[entry >> PTE_SHIFT, P_MAPCOUNT] == 1:
+                k.frame[entry >> PTE_SHIFT, P_FLAGS] &= ~PG_DIRTY
+                k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
+                changed += 1
+        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     if changed > 0:
         k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]
         flush_range(k, k.sc[SC_CPU], mm, start, end)
@@ -106,22 +97,14 @@ def _is_own_page(k, entry):
 @compiled
 def madvise_cold(k, mm, v, start, end):
     """MADV_COLD: pages become old and inactive, so that reclaim takes them before others (madvise_cold_page_range)."""
-    vpn = start
-    per_table = leaf_pages(k)
     changed = 0
+    vpn, slot = next_entry(k, mm, start, 0, end)
     while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            if _is_own_page(k, k.pt[slot]):
-                k.pt[slot] &= ~PTE_YOUNG
-                deactivate_page(k, k.pt[slot] >> PTE_SHIFT)
-                changed += 1
-            vpn += 1
-            slot += 1
+        if _is_own_page(k, k.pt[slot]):
+            k.pt[slot] &= ~PTE_YOUNG
+            deactivate_page(k, k.pt[slot] >> PTE_SHIFT)
+            changed += 1
+        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     if changed > 0:
         k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]
         flush_range(k, k.sc[SC_CPU], mm, start, end)
@@ -170,25 +153,17 @@ def _swap_out(k, tid, mm, start, end):
     T_STAGE_ARG is the page to go on with after a wait.
     """
     lru_add_drain(k)
-    vpn = max(start, k.task[tid, T_STAGE_ARG]) if k.task[tid, T_STAGE] != 0 else start
-    per_table = leaf_pages(k)
+    vpn, slot = next_entry(k, mm, max(start, k.task[tid, T_STAGE_ARG]) if k.task[tid, T_STAGE] != 0 else start, 0, end)
     while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            if _is_own_page(k, k.pt[slot]) and k.frame[k.pt[slot] >> PTE_SHIFT, P_FLAGS] & (PG_LOCKED | PG_WRITEBACK | PG_UNEVICTABLE) == 0:
-                if must_pause(k, tid, PLUGGED):
-                    flush_range(k, k.sc[SC_CPU], mm, start, end)
-                    k.task[tid, T_STAGE] = 1
-                    k.task[tid, T_STAGE_ARG] = vpn
-                    return -EWAIT
-                k.pt[slot] &= ~PTE_YOUNG
-                _swap_out_page(k, tid, k.pt[slot] >> PTE_SHIFT)
-            vpn += 1
-            slot += 1
+        if _is_own_page(k, k.pt[slot]) and k.frame[k.pt[slot] >> PTE_SHIFT, P_FLAGS] & (PG_LOCKED | PG_WRITEBACK | PG_UNEVICTABLE) == 0:
+            if must_pause(k, tid, PLUGGED):
+                flush_range(k, k.sc[SC_CPU], mm, start, end)
+                k.task[tid, T_STAGE] = 1
+                k.task[tid, T_STAGE_ARG] = vpn
+                return -EWAIT
+            k.pt[slot] &= ~PTE_YOUNG
+            _swap_out_page(k, tid, k.pt[slot] >> PTE_SHIFT)
+        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     flush_range(k, k.sc[SC_CPU], mm, start, end)
     return 0
 
@@ -206,20 +181,12 @@ def madvise_pageout(k, tid, v, start, end):
             return _swap_out(k, tid, mm, start, end)
         madvise_cold(k, mm, v, start, end)
         return 0
-    vpn = start
-    per_table = leaf_pages(k)
     taken = 0
+    vpn, slot = next_entry(k, mm, start, 0, end)
     while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            if _is_own_page(k, k.pt[slot]):
-                taken += _pageout_page(k, mm, v, vpn, slot)
-            vpn += 1
-            slot += 1
+        if _is_own_page(k, k.pt[slot]):
+            taken += _pageout_page(k, mm, v, vpn, slot)
+        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     if taken > 0:
         flush_range(k, k.sc[SC_CPU], mm, start, end)
     return 0

@@ -1,14 +1,13 @@
 """mremap(2): growing, shrinking, moving and duplicating mappings.   Follows mm/mremap.c of v4.4 (section A.5 of the behaviour notes)."""
 
 from vmsim.hw.tlb import flush_range
-from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.accounting import account_vm, may_expand_vm, memlock_limit
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.mmap import do_munmap
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pgtable import pte_alloc
 from vmsim.mm.place import MAP_FIXED, get_unmapped_area
-from vmsim.mm.pte import next_table, set_pte
+from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.range import aligned_pages, is_aligned, page_limit, page_of
 from vmsim.mm.rmap import page_move_rmap
 from vmsim.mm.vma import (
@@ -77,29 +76,20 @@ def move_page_tables(k, mm, old, new, pages):
 
 @compiled
 def _move_entries(k, mm, old, new, pages):
-    per_table = leaf_pages(k)
-    vpn = old
     end = old + pages
     moved = 0
+    vpn, slot = next_entry(k, mm, old, 0, end)
     while vpn < end:
-        vpn = next_table(k, mm, vpn)
-        if vpn >= end:
-            break
-        slot = leaf_slot(k, mm, vpn)
-        last = min(end, (vpn | (per_table - 1)) + 1)
-        while vpn < last:
-            entry = k.pt[slot]
-            if entry != 0:
-                to = pte_alloc(k, mm, new + vpn - old)
-                if to == 0:
-                    return vpn - old
-                set_pte(k, mm, vpn, slot, 0)
-                set_pte(k, mm, new + vpn - old, to, entry)
-                if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
-                    page_move_rmap(k, entry >> PTE_SHIFT, mm, vpn, new + vpn - old)
-                moved += 1
-            vpn += 1
-            slot += 1
+        entry = k.pt[slot]
+        to = pte_alloc(k, mm, new + vpn - old)
+        if to == 0:
+            return vpn - old
+        set_pte(k, mm, vpn, slot, 0)
+        set_pte(k, mm, new + vpn - old, to, entry)
+        if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
+            page_move_rmap(k, entry >> PTE_SHIFT, mm, vpn, new + vpn - old)
+        moved += 1
+        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     if moved > 0:
         k.led[L_SYSCALL] += moved * k.cost[C_PTE_CHANGE]
         flush_range(k, k.sc[SC_CPU], mm, old, end)

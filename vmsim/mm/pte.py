@@ -1,6 +1,6 @@
 """Writing page-table entries, and finding the tables that are there.   Follows arch/x86/include/asm/pgtable.h of v4.4."""
 
-from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, table_index
+from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, leaf_slot, table_index
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
 from vmsim.struct.vmas import MM_PGD
@@ -44,3 +44,25 @@ def next_table_of(k, mm, last, vpn):
         span = 1 << k.geo[G_SHIFT + level]
         vpn = (vpn | (span - 1)) + 1
     return vpn
+
+
+@compiled
+def next_entry(k, mm, vpn, slot, end):
+    """The first page of [vpn, end) whose entry isn't empty, and its slot; or `end`.  `slot` is that of `vpn`, where it follows an entry
+    found before, or 0.
+    """
+    per_table = leaf_pages(k)
+    while vpn < end:
+        if slot == 0 or vpn & (per_table - 1) == 0:
+            vpn = next_table(k, mm, vpn)
+            if vpn >= end:
+                break
+            slot = leaf_slot(k, mm, vpn)
+        last = min(end, (vpn | (per_table - 1)) + 1)
+        while vpn < last:
+            if k.pt[slot] != 0:
+                return vpn, slot
+            vpn += 1
+            slot += 1
+        slot = 0
+    return end, 0
