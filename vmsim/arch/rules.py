@@ -98,6 +98,7 @@ RULES = (
     Rule("pcp_reclaim", "6.1", None, "while kswapd works the CPUs' lists keep at most four batches, and give back twice as much each time nothing was taken", "c49c2c47dae1, 3b12e7e97938 (5.14)"),
     Rule("pagevec_fills", "6.1", None, "a pagevec holds 15 pages and is emptied by the one that fills it; before, 14, and by the next one", "include/linux/pagevec.h since 4.15; 8f182270dfec (4.8): __lru_cache_add"),
     Rule("exclusive_reuse", "6.1", None, "a write to a swapped-in page that no other process can share leaves it in the swap cache", "6c287605fd56, 1493a1913e34 (5.19)"),
+    Rule("vma_swap_readahead", "6.1", None, "where no swap area is on a rotating disk, pages are read ahead that lie around the fault in its mapping; before, and else, around its slot", "ec560175c0b6 (4.14): swap_vma_readahead"),
     Rule("swap_ra_new", "6.1", None, "only pages that read-ahead has read count as hits when they are used", "cbc65df240c1 (4.14)"),
     Rule("files_aligned", "6.1", None, "large mappings of files on disks begin where huge pages could map them", "1854bc6e2420 (5.18): thp_get_unmapped_area of ext4 and xfs"),
     Rule("lru_gen", "6.18", "6.18", "the multi-generational LRU is on: a setting (`lru_gen`) of kernels since 6.1, off by itself", "ac35a4902374, 018ee47f1489, bd74fdaea146 (6.1)"),

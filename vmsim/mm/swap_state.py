@@ -19,20 +19,28 @@ from vmsim.struct.vmstat import PSWPIN
 
 
 @compiled
-def lookup_swap_cache(k, swp):
-    """The frame that holds a slot's page, or 0; the first use of a page that was read ahead counts as a hit.
+def find_in_swap_cache(k, swp):
+    """The frame that holds a slot's page << 1 | it was read ahead and is used for the first time; or 0.
 
-    So does that of a page on its way out: PG_readahead and PG_reclaim are one bit (include/linux/page-flags.h).
+    A page on its way out passes for one that was read ahead: PG_readahead and PG_reclaim are one bit (include/linux/page-flags.h).
     """
     pfn = k.swap_cache[swp]
     k.node[N_SWAP_LOOKUPS] += 1
-    if pfn > 0:
-        k.node[N_SWAP_FOUND] += 1
-        if k.frame[pfn, P_FLAGS] & (PG_READAHEAD | PG_RECLAIM) != 0:
-            k.frame[pfn, P_FLAGS] &= ~(PG_READAHEAD | PG_RECLAIM)
-            k.node[N_SWAP_HITS] += 1
-        return pfn
-    return 0
+    if pfn <= 0:
+        return 0
+    k.node[N_SWAP_FOUND] += 1
+    if k.frame[pfn, P_FLAGS] & (PG_READAHEAD | PG_RECLAIM) == 0:
+        return pfn << 1
+    k.frame[pfn, P_FLAGS] &= ~(PG_READAHEAD | PG_RECLAIM)
+    return pfn << 1 | 1
+
+
+@compiled
+def lookup_swap_cache(k, swp):
+    """The frame that holds a slot's page, or 0; the first use of a page that was read ahead counts as a hit of its area."""
+    found = find_in_swap_cache(k, swp)
+    k.node[N_SWAP_HITS] += found & 1
+    return found >> 1
 
 
 @compiled
@@ -58,24 +66,32 @@ def read_swap_cache_async(k, swp, waits):
 
 
 @compiled
-def swapin_nr_pages(k, offset):
-    """Pages to read around a slot: by the hits since the last time, at most 1 << page-cluster (swapin_nr_pages)."""
-    node = k.node
-    most = 1 << k.sysctl[SYS_PAGE_CLUSTER]
-    if most <= 1:
-        return 1
-    pages = node[N_SWAP_HITS] + 2
-    node[N_SWAP_HITS] = 0
+def readahead_pages(previous, offset, hits, most, last):
+    """Pages to read ahead: by the hits since the last time, where it was, and how many it were then (__swapin_nr_pages)."""
+    pages = hits + 2
     if pages == 2:
-        if offset != node[N_SWAP_PREV_OFFSET] + 1 and offset != node[N_SWAP_PREV_OFFSET] - 1:
+        if offset != previous + 1 and offset != previous - 1:
             pages = 1
-        node[N_SWAP_PREV_OFFSET] = offset
     else:
         window = 4
         while window < pages:
             window <<= 1
         pages = window
-    pages = max(min(pages, most), node[N_SWAP_LAST_RA] // 2)
+    return max(min(pages, most), last // 2)
+
+
+@compiled
+def swapin_nr_pages(k, offset):
+    """Pages to read around a slot, at most 1 << page-cluster (swapin_nr_pages)."""
+    node = k.node
+    most = 1 << k.sysctl[SYS_PAGE_CLUSTER]
+    if most <= 1:
+        return 1
+    hits = node[N_SWAP_HITS]
+    pages = readahead_pages(node[N_SWAP_PREV_OFFSET], offset, hits, most, node[N_SWAP_LAST_RA])
+    if hits == 0:
+        node[N_SWAP_PREV_OFFSET] = offset
+    node[N_SWAP_HITS] = 0
     node[N_SWAP_LAST_RA] = pages
     return pages
 

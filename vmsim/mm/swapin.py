@@ -5,7 +5,8 @@ from vmsim.mm.page_alloc_slow import page_to_read_into
 from vmsim.mm.pte import set_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swap_cache import reuse_swap_page, try_to_free_swap
-from vmsim.mm.swap_state import lookup_swap_cache, read_swap_cache_async, swapin_readahead
+from vmsim.mm.swap_state import read_swap_cache_async
+from vmsim.mm.swap_vma import lookup_swap_cache_of, swapin_readahead_of
 from vmsim.mm.swapfile import swap_free, swap_references, vm_swap_full
 from vmsim.struct.costs import C_MAP_PAGE, C_PAGE_CACHE_LOOKUP
 from vmsim.struct.jit import compiled
@@ -35,12 +36,12 @@ from vmsim.struct.vmstat import PGMAJFAULT
 
 
 @compiled
-def _swap_page(k, tid, swp):
+def _swap_page(k, tid, mm, v, vpn, swp):
     """The frame of a swapped page, up to date and unlocked, or minus an EVENT_*."""
     k.led[L_FAULT] += k.cost[C_PAGE_CACHE_LOOKUP]
-    pfn = lookup_swap_cache(k, swp)
+    pfn = lookup_swap_cache_of(k, v, vpn, swp)
     if pfn == 0:
-        pfn = swapin_readahead(k, swp)
+        pfn = swapin_readahead_of(k, mm, v, vpn, swp)
         if pfn == 0:
             if not page_to_read_into(k):
                 k.node[N_ALLOC_FOR] = FOR_COPY
@@ -62,7 +63,7 @@ def do_swap_page(k, tid, mm, v, vpn, slot, write):
     A writer that has the page to itself takes it out of the swap cache at once; a reader maps it read-only.
     """
     swp = k.pt[slot] >> PTE_SHIFT
-    pfn = _swap_page(k, tid, swp)
+    pfn = _swap_page(k, tid, mm, v, vpn, swp)
     if pfn < 0:
         return -pfn
     frame = k.frame

@@ -29,6 +29,7 @@ from vmsim.struct.vmas import (
 
 # Columns of `anon_vma`.
 AV_VMAS = 0  # VMAs in its interval tree
+AV_SWAP_RA = 2  # what its VMAs remember of swap read-ahead (mm/swap_vma.py)
 AV_MM = 1  # address space from which reclaim last unmapped a page of it
 
 _MM_BITS = 24  # of an address space's id, in T_VMACACHE_SEQ

@@ -153,7 +153,7 @@ IMAGE_ROWS = 64
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).
 TABLES: dict[str, tuple[int, int]] = {
     "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "chain": (64, 2),
-    "vma": (64, VMA_COLUMNS), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 2),
+    "vma": (64, VMA_COLUMNS), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 4),
     "mm": (64, MM_COLUMNS), "pt": (64, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0), "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
     "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
     "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),

@@ -67,7 +67,7 @@ RULE_NAMES = (
     "pcp_reclaim",
     "pagevec_fills",
     "exclusive_reuse",
-    "swap_ra_new",
+    "vma_swap_readahead", "swap_ra_new",
     "files_aligned",
     "lru_gen",
     "swap_priority_from_2",
@@ -145,6 +145,7 @@ R_FILE_INACTIVE_RATIO = _index("file_inactive_ratio")
 R_PCP_RECLAIM = _index("pcp_reclaim")
 R_PAGEVEC_FILLS = _index("pagevec_fills")
 R_EXCLUSIVE_REUSE = _index("exclusive_reuse")
+R_VMA_SWAP_READAHEAD = _index("vma_swap_readahead")
 R_SWAP_RA_NEW = _index("swap_ra_new")
 R_FILES_ALIGNED = _index("files_aligned")
 R_LRU_GEN = _index("lru_gen")
