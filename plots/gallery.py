@@ -21,7 +21,7 @@ RESULTS = HERE.parent / "results"
 COLOURS = 128  # of a picture, which makes it a third of its size
 GALLERY = {
     "lock-on-fault": ("bars", "where", "cdf"),
-    "security-buffer": ("memory", "where"),
+    "security-buffer": ("memory",),
     "thrashing-curve": ("curves",),
     "swappiness": ("curves",),
     "read-ahead": ("curves",),

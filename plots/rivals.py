@@ -70,5 +70,7 @@ def draw(hypotheses: list[Results]) -> Figure:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python plots/rivals.py OUT.png DIR ...")
     with style():
         save(draw([load_results(directory) for directory in sys.argv[2:]]), Path(sys.argv[1]))
