@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmsim.machine.build import Built, build
-from vmsim.machine.ending import Ending
+from vmsim.machine.ending import UNTIL, Ending
 from vmsim.machine.phases import Phase
 from vmsim.machine.verify import verify
 from vmsim.spec.experiment import ResolvedRun
@@ -112,6 +112,20 @@ def finish(built: Built) -> Outcome:
     ending = built.machine.run()
     verify(built.kernel)
     return Outcome(built, ending)
+
+
+def run_verified(built: Built, stops: Sequence[int]) -> Ending:
+    """Run a machine to its end; at each of the times `stops` (ns) that it reaches, and at the end, it is verified."""
+    for stop in sorted(stops):
+        if stop <= built.machine.clock.now:  # the slice that was running then has ended later
+            continue
+        ending = built.machine.run(until_ns=stop)
+        verify(built.kernel)
+        if ending.reason != UNTIL:
+            return ending
+    ending = built.machine.run()
+    verify(built.kernel)
+    return ending
 
 
 def run(program: Steps = (), seed: int = 1, **given: Any) -> Outcome:

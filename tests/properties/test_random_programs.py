@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_programs import machines
-from scenario import start
+from scenario import run_verified, start
 
-from vmsim.machine.ending import STUCK, UNTIL
+from vmsim.machine.ending import STUCK
 from vmsim.machine.verify import verify
 
 
@@ -21,14 +21,5 @@ def test_any_program_keeps_the_laws(machine: dict[str, Any], stops: list[int]) -
     """Stop the machine at random times, verify it each time, and at its end; a run that can't go on says so."""
     built = start(**machine)
     verify(built.kernel)
-    for stop in sorted(stops):
-        if stop <= built.machine.clock.now:  # the slice that was running then has ended later
-            continue
-        ending = built.machine.run(until_ns=stop)
-        verify(built.kernel)
-        if ending.reason != UNTIL:
-            break
-    else:
-        ending = built.machine.run()
-        verify(built.kernel)
+    ending = run_verified(built, stops)
     assert (ending.reason == STUCK) == bool(ending.waiting)

@@ -3,7 +3,7 @@
 from vmsim.hw.tlb import flush_range_as
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_RETRY, EVENT_SEGV, do_fault_around, file_page, page_mkwrite
 from vmsim.mm.mlock_page import mlock_mapped_page
-from vmsim.mm.page_alloc_slow import alloc_page
+from vmsim.mm.page_alloc_slow import alloc_page, alloc_page_to_copy
 from vmsim.mm.pgtable import pte_alloc
 from vmsim.mm.pte import set_pte
 from vmsim.mm.rmap import anon_vma_prepare, page_add_rmap
@@ -119,7 +119,7 @@ def do_cow_fault(k, tid, mm, v, vpn, slot):
     found = file_page(k, tid, v, vpn)
     if found < 0:
         return -found
-    pfn = alloc_page(k)
+    pfn = alloc_page_to_copy(k, found >> 1)
     if pfn == 0:
         k.node[N_ALLOC_FOR] = FOR_COPY
         return EVENT_OOM
@@ -157,7 +157,7 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
             k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
             k.frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
             return 0
-    new = alloc_page(k)
+    new = alloc_page(k) if entry & PTE_ZERO != 0 else alloc_page_to_copy(k, pfn)
     if new == 0:
         k.node[N_ALLOC_FOR] = FOR_ANON if entry & PTE_ZERO != 0 else FOR_COPY
         return EVENT_OOM

@@ -13,6 +13,7 @@ from vmsim.struct.pages import (
     FRAME_COLUMNS,
     P_FLAGS,
     PG_INUSE,
+    PG_LOCKED,
     PVEC_FREE_FACTOR,
     Z_ALLOC_BATCH,
     Z_BATCH,
@@ -136,6 +137,23 @@ def rmqueue(k, zone):
     if k.zone[zone, Z_ALLOC_BATCH] <= 0:
         k.zone[zone, Z_FLAGS] |= ZONE_FAIR_DEPLETED
     return pfn
+
+
+@compiled
+def hold_page(k, pfn):
+    """Keep reclaim from a page while its caller allocates another: it is locked, unless it is already. For `release_page`.
+
+    Model of the reference that the kernel holds, from find_get_page to put_page.
+    """
+    held = PG_LOCKED & ~k.frame[pfn, P_FLAGS]
+    k.frame[pfn, P_FLAGS] |= held
+    return held
+
+
+@compiled
+def release_page(k, pfn, held):
+    """Undo `hold_page`."""
+    k.frame[pfn, P_FLAGS] &= ~held
 
 
 @compiled

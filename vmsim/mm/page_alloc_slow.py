@@ -6,7 +6,7 @@ caller gives up with -EWAIT (a fault with EVENT_OOM), and the operation begins a
 
 from vmsim.mm.kswapd import wakeup_kswapd
 from vmsim.mm.oom_kill import out_of_memory
-from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist
+from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist, hold_page, release_page
 from vmsim.mm.vmscan import RECLAIM_PAUSED, direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_SPARE, SC_TASK
@@ -28,6 +28,15 @@ def alloc_page(k):
         if pfn != 0:
             return pfn
     return _alloc_pages_slowpath(k)
+
+
+@compiled
+def alloc_page_to_copy(k, pfn):
+    """`alloc_page` for a copy of page `pfn`, which stays where it is."""
+    held = hold_page(k, pfn)
+    new = alloc_page(k)
+    release_page(k, pfn, held)
+    return new
 
 
 @compiled

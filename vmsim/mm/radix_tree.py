@@ -2,7 +2,8 @@
 
 A node holds the slots of 64 pages and lives as long as one of them holds a page, a shadow or a swap entry; it comes from a slab, 7 to a
 page of 4 KiB on 64-bit machines (28 to a slab of four pages).  Model: only the lowest nodes are counted (the others are a 64th of them),
-slabs are filled without gaps, and shadows alone never fill more than the shrinker would leave.
+slabs are filled without gaps, and no shrinker takes
+nodes that hold only shadows (4.4's does once these are more than a 16th of the node's pages).
 """
 
 from vmsim.mm.page_alloc import any_free_page, free_page

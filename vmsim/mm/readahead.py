@@ -2,6 +2,7 @@
 
 from vmsim.mm.bio import READ_AHEAD, READ_WAITED, submit_run
 from vmsim.mm.ext2 import map_blocks
+from vmsim.mm.page_alloc import hold_page, release_page
 from vmsim.mm.page_alloc_slow import alloc_page_noretry
 from vmsim.mm.pagecache import add_to_page_cache_lru
 from vmsim.struct.bits import bit_length
@@ -177,7 +178,9 @@ def page_cache_async_readahead(k, tid, file, pfn, offset, request):
     if k.file[file, FI_RA_PAGES] == 0 or k.frame[pfn, P_FLAGS] & PG_WRITEBACK != 0:
         return
     k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
+    held = hold_page(k, pfn)
     ondemand_readahead(k, tid, file, offset, request, 1)
+    release_page(k, pfn, held)
 
 
 @compiled
