@@ -31,7 +31,6 @@ _MAX_MAP_COUNT = 65530
 _STACK_LIMIT = 8 << 20
 _MEMLOCK_LIMIT = {False: 64 << 10, True: 8 << 20}  # since 5.16: include/uapi/linux/resource.h (MLOCK_LIMIT)
 _STACK_GUARD_PAGES = 256
-OUT_OF_MEMORY = "memory of the simulated machine"
 
 
 class Machine:
