@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+JIFFY_NS = 4 * NS_PER_MS  # HZ=250, as in the recorded kernels
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30

@@ -36,6 +36,14 @@ def generation_lists(kernel: Kernel) -> Iterator[tuple[str, int, int, int]]:
                 yield f"list of {('anonymous', 'file')[file]} pages of zone {zone}, generation {gen}", row, file, zone
 
 
+def zone_lists(kernel: Kernel, pages: Ints) -> Iterator[list[int]]:
+    """For each zone how many of the pages are on each kind of list."""
+    zone = np.searchsorted(kernel.zone[: kernel.sc[kn.SC_NR_ZONES], p.Z_START_PFN], pages, "right") - 1
+    lists = list_of(kernel, kernel.frame[pages, p.P_FLAGS])
+    for number in range(int(kernel.sc[kn.SC_NR_ZONES])):
+        yield np.bincount(lists[zone == number], minlength=p.NR_LRU_LISTS).tolist()
+
+
 def generation_sizes(kernel: Kernel, pages: Ints) -> Iterator[str]:
     """What is wrong with the counts of pages of each generation, kind and zone, given all that are on lists of one."""
     flags = kernel.frame[pages, p.P_FLAGS]

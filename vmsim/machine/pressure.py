@@ -28,9 +28,8 @@ from vmsim.struct.tasks import (
     WAIT_THROTTLE,
     WAIT_WRITEBACK,
 )
-from vmsim.units import NS_PER_MS, NS_PER_S, NS_PER_US
+from vmsim.units import JIFFY_NS, NS_PER_S, NS_PER_US
 
-JIFFY_NS: Final = 4 * NS_PER_MS  # HZ=250
 PERIOD_NS: Final = 2 * NS_PER_S + JIFFY_NS  # PSI_FREQ
 FSHIFT: Final = 11
 FIXED_1: Final = 1 << FSHIFT

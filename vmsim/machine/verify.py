@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmsim.errors import ImpossibleState
-from vmsim.machine.generations import generation_lists, generation_sizes, list_of
+from vmsim.machine.generations import generation_lists, generation_sizes, list_of, zone_lists
 from vmsim.machine.verify_swap import check_swap
 from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
 from vmsim.machine.verify_writeback import check_writeback
@@ -155,6 +155,10 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
         seen += pages.tolist()
     on_list = used[frame[used, p.P_FLAGS] & p.PG_LRU != 0]
     yield from (f"frame {pfn} has PG_lru, but is on no list" for pfn in np.setdiff1d(on_list, seen).tolist())
+    listed = np.array(seen, np.int64)
+    for zone, found in enumerate(zone_lists(kernel, listed)):
+        lists = kernel.zone[zone, p.Z_ZONE_LRU : p.Z_ZONE_LRU + p.NR_LRU_LISTS].tolist()
+        yield from _differs(f"zone {zone}: pages on lists", lists, found)
     counted = kernel.vmstat[vs.NR_LRU_BASE : vs.NR_LRU_BASE + p.NR_LRU_LISTS]
     yield from _differs("LRU counters", counted.tolist(), lengths.tolist())
 

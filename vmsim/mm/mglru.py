@@ -36,6 +36,7 @@ from vmsim.struct.pages import (
     PG_WRITEBACK,
     Z_GEN,
     Z_LRU,
+    Z_ZONE_LRU,
 )
 from vmsim.struct.reclaim import N_MAX_SEQ, N_MIN_SEQ
 from vmsim.struct.vmstat import NR_LRU_BASE
@@ -92,6 +93,7 @@ def _count(k, file, zone, gen, pages):
         lru += 1
     k.zone[zone, Z_GEN + 2 * gen + file] += pages
     k.zone[0, Z_LRU + lru] += pages
+    k.zone[zone, Z_ZONE_LRU + lru] += pages
     k.vmstat[NR_LRU_BASE + lru] += pages
 
 
@@ -222,6 +224,8 @@ def swap_ages(k):
             pages = k.zone[zone, Z_GEN + 2 * ((top - 1) % MAX_NR_GENS) + file] - k.zone[zone, Z_GEN + 2 * ((top + 1) % MAX_NR_GENS) + file]
             k.zone[0, Z_LRU + lru] += pages
             k.zone[0, Z_LRU + lru + 1] -= pages
+            k.zone[zone, Z_ZONE_LRU + lru] += pages
+            k.zone[zone, Z_ZONE_LRU + lru + 1] -= pages
             k.vmstat[NR_LRU_BASE + lru] += pages
             k.vmstat[NR_LRU_BASE + lru + 1] -= pages
     k.node[N_MAX_SEQ] = top + 1

@@ -7,16 +7,23 @@ caller gives up with -EWAIT (a fault with EVENT_OOM), and the operation begins a
 from vmsim.mm.kswapd import wakeup_kswapd
 from vmsim.mm.oom_kill import out_of_memory
 from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist, hold_page, release_page
-from vmsim.mm.vmscan import RECLAIM_PAUSED, direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
+from vmsim.mm.vmscan import (
+    RECLAIM_PAUSED,
+    direct_reclaim_begin,
+    do_try_to_free_pages,
+    pfmemalloc_watermark_ok,
+    zone_reclaimable_pages,
+)
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_SPARE, SC_TASK
+from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_SPARE, SC_TASK
 from vmsim.struct.ledger import L_FAULT, L_RECLAIM
-from vmsim.struct.pages import Z_HIGH, Z_MIN
-from vmsim.struct.reclaim import N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED
-from vmsim.struct.tasks import T_MEMDIE, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_QUEUE, WAIT_TIMER
+from vmsim.struct.pages import Z_FREE, Z_HIGH, Z_MIN, Z_RESERVE
+from vmsim.struct.reclaim import MAX_RECLAIM_RETRIES, N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED
+from vmsim.struct.rules import R_RECLAIM_RETRIES
+from vmsim.struct.tasks import T_MEMDIE, T_NO_PROGRESS, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_QUEUE, WAIT_TIMER
 from vmsim.struct.vmstat import PGSCAN_DIRECT_THROTTLE
+from vmsim.units import JIFFY_NS
 
-JIFFY_NS = 4_000_000  # HZ=250
 _THROTTLE_NS = 1_000_000_000
 
 
@@ -27,7 +34,10 @@ def alloc_page(k):
         pfn = alloc_page_fast(k)
         if pfn != 0:
             return pfn
-    return _alloc_pages_slowpath(k)
+    pfn = _alloc_pages_slowpath(k)
+    if pfn != 0:
+        k.task[k.sc[SC_TASK], T_NO_PROGRESS] = 0
+    return pfn
 
 
 @compiled
@@ -133,6 +143,25 @@ def _alloc_pages_slowpath(k):
 
 
 @compiled
+def should_reclaim_retry(k, tid, progress):
+    """Whether direct reclaim is worth another try, after one that freed something or nothing (`progress`).
+
+    Since 4.7 it isn't after 16 tries in a row that freed nothing, nor where no zone could meet its minimum if all its reclaimable pages
+    were free.  Before, the reclaimer itself said whether a zone was reclaimable.
+    """
+    if k.rule[R_RECLAIM_RETRIES] == 0:
+        return progress or k.scan[tid, S_PROGRESS] != 0
+    k.task[tid, T_NO_PROGRESS] = 0 if progress else k.task[tid, T_NO_PROGRESS] + 1
+    if k.task[tid, T_NO_PROGRESS] > MAX_RECLAIM_RETRIES:
+        return False
+    top = k.sc[SC_NR_ZONES] - 1
+    for zone in range(top, -1, -1):
+        if k.zone[zone, Z_FREE] + zone_reclaimable_pages(k, zone) > k.zone[zone, Z_MIN] + k.zone[zone, Z_RESERVE + top]:
+            return True
+    return False
+
+
+@compiled
 def _reclaim_and_retry(k, tid):
     """Direct reclaim, one more look at the free lists, and where nothing came of it, the OOM killer (__alloc_pages_direct_reclaim)."""
     freeing = k.led[L_FAULT]
@@ -148,11 +177,12 @@ def _reclaim_and_retry(k, tid):
         pfn = get_page_from_freelist(k, Z_MIN)
     if pfn != 0:
         return pfn
-    if k.scan[tid, S_RECLAIMED] > 0 or k.scan[tid, S_PROGRESS] != 0:
+    if should_reclaim_retry(k, tid, k.scan[tid, S_RECLAIMED] > 0):
         _wait(k, WAIT_TIMER, 0)
         return 0
     pfn = get_page_from_freelist(k, Z_HIGH)
     if pfn == 0:
         out_of_memory(k, tid)
+        k.task[tid, T_NO_PROGRESS] = 0
         _wait(k, WAIT_TIMER, JIFFY_NS if k.task[tid, T_MEMDIE] == 0 else 0)
     return pfn

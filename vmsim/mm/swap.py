@@ -38,6 +38,7 @@ from vmsim.struct.pages import (
     Z_LRU,
     Z_RECENT_ROTATED,
     Z_RECENT_SCANNED,
+    Z_ZONE_LRU,
 )
 from vmsim.struct.rules import R_LRU_GEN, R_NEW_ANON_INACTIVE, R_NODE_LRU, R_PAGEVEC_FILLS, R_WRITEBACK_ACTIVATES
 from vmsim.struct.vmas import VM_LOCKED, VM_SPECIAL
@@ -98,6 +99,7 @@ def lru_add(k, pfn):
     frame[sentinel, P_NEXT] = pfn
     frame[pfn, P_FLAGS] |= PG_LRU
     k.zone[lruvec, Z_LRU + lru] += 1
+    k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] += 1
     k.vmstat[NR_LRU_BASE + lru] += 1
 
 
@@ -116,6 +118,7 @@ def lru_del(k, pfn):
     frame[after, P_PREV] = before
     frame[pfn, P_FLAGS] &= ~PG_LRU
     k.zone[lruvec, Z_LRU + lru] -= 1
+    k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] -= 1
     k.vmstat[NR_LRU_BASE + lru] -= 1
 
 

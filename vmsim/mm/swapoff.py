@@ -7,7 +7,7 @@ the same result but far more slowly.
 
 from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.filemap import wait_for_page
-from vmsim.mm.page_alloc_slow import JIFFY_NS, page_to_read_into
+from vmsim.mm.page_alloc_slow import page_to_read_into
 from vmsim.mm.page_writeback import wait_on_page_writeback
 from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.resched import cond_resched
@@ -45,6 +45,7 @@ from vmsim.struct.reclaim import FOR_COPY, N_ALLOC_FOR
 from vmsim.struct.swaps import SW_BASE, SW_INUSE, SW_MAX, SWAP_HAS_CACHE
 from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2, T_WAIT, T_WAIT_ARG, WAIT_TIMER
 from vmsim.struct.vmas import MM_ANONPAGES, MM_PGD, MM_SWAPENTS, MM_TASK_SIZE, V_ANON, V_PGOFF, V_START
+from vmsim.units import JIFFY_NS
 
 # T_STAGE: what is being walked; T_STAGE_ARG2 is the address space or file, T_STAGE_ARG the page or slot.
 UNUSE_MM = 1

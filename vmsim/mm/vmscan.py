@@ -25,9 +25,11 @@ from vmsim.struct.pages import (
     Z_PAGES_SCANNED,
     Z_RECENT_ROTATED,
     Z_RECENT_SCANNED,
+    Z_ZONE_LRU,
 )
 from vmsim.struct.reclaim import (
     DEF_PRIORITY,
+    MAX_RECLAIM_RETRIES,
     N_KSWAPD_FAILURES,
     N_SWAP_AREAS,
     N_SWAP_FREE,
@@ -56,10 +58,11 @@ from vmsim.struct.reclaim import (
     STAGE_PASS,
     SWAP_CLUSTER_MAX,
 )
-from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS
+from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS, R_RECLAIM_RETRIES
 from vmsim.struct.swaps import SW_DEVICE
 from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_QUEUE, WAIT_TIMER
-from vmsim.struct.vmstat import ALLOCSTALL, NR_FILE_DIRTY
+from vmsim.struct.vmstat import ALLOCSTALL, NR_FILE_DIRTY, NR_WRITEBACK
+from vmsim.units import JIFFY_NS
 
 _EVICTABLE = 4  # lists
 _SCAN_EQUAL = 0
@@ -85,6 +88,16 @@ def reclaimable_pages(k, lruvec):
     pages = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
     if k.node[N_SWAP_FREE] > 0 and (k.rule[R_LRU_GEN] == 0 or gen_swappiness(k) != 0):
         pages += zone[Z_LRU + LRU_ACTIVE_ANON] + zone[Z_LRU + LRU_INACTIVE_ANON]
+    return pages
+
+
+@compiled
+def zone_reclaimable_pages(k, zone):
+    """The same of one zone, whosever the lists are."""
+    here = k.zone[zone]
+    pages = here[Z_ZONE_LRU + LRU_ACTIVE_FILE] + here[Z_ZONE_LRU + LRU_INACTIVE_FILE]
+    if k.node[N_SWAP_FREE] > 0:
+        pages += here[Z_ZONE_LRU + LRU_ACTIVE_ANON] + here[Z_ZONE_LRU + LRU_INACTIVE_ANON]
     return pages
 
 
@@ -262,12 +275,15 @@ def must_pause(k, tid, plugged):
 def pfmemalloc_watermark_ok(k):
     """Whether free memory is above half of the minimum watermarks; below, who allocates waits for kswapd.
 
-    Only zones with pages that could be reclaimed count: for the others there is nothing to wait for.
+    Only zones with pages that could be reclaimed count: for the others there is nothing to wait for; later neither where kswapd gave up
+    (allow_direct_reclaim).
     """
+    if k.rule[R_RECLAIM_RETRIES] != 0 and k.node[N_KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
+        return True
     free = 0
     reserve = 0
     for zone in range(k.sc[SC_NR_ZONES]):
-        if reclaimable_pages(k, 0 if k.rule[R_NODE_LRU] != 0 else zone) == 0:
+        if zone_reclaimable_pages(k, zone) == 0:
             continue
         free += k.zone[zone, Z_FREE]
         reserve += k.zone[zone, Z_MIN]
@@ -300,7 +316,7 @@ def _shrink_zones(k, tid, s):
     while s[S_ZONE] >= 0:
         lruvec = s[S_ZONE]
         if s[S_IN_ZONE] == 0:
-            if s[S_PRIORITY] != DEF_PRIORITY and not zone_reclaimable(k, lruvec):
+            if s[S_PRIORITY] != DEF_PRIORITY and k.rule[R_RECLAIM_RETRIES] == 0 and not zone_reclaimable(k, lruvec):
                 s[S_ZONE] -= 1
                 continue
             shrink_lruvec_begin(k, s, lruvec)
@@ -312,6 +328,29 @@ def _shrink_zones(k, tid, s):
         shrink_lruvec_end(k, s, lruvec)
         s[S_ZONE] -= 1
     return RECLAIM_DONE
+
+
+@compiled
+def skip_throttle_noprogress(k):
+    """Whether direct reclaim that gets nowhere goes on at once: kswapd gave up, or few of the pages wait for a device."""
+    reclaimable = 0
+    for zone in range(k.sc[SC_NR_ZONES]):
+        reclaimable += zone_reclaimable_pages(k, zone)
+    pending = k.vmstat[NR_FILE_DIRTY] + k.vmstat[NR_WRITEBACK]
+    return k.node[N_KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES or 2 * pending <= reclaimable
+
+
+@compiled
+def _throttled(k, tid, s):
+    """Whether the task sleeps a jiffy now, before the last pass: nothing was reclaimed so far (consider_reclaim_throttle).
+
+    Model: nobody wakes it earlier because he had more success.
+    """
+    if k.rule[R_RECLAIM_RETRIES] == 0 or s[S_PRIORITY] > 0 or s[S_RECLAIMED] > 0 or skip_throttle_noprogress(k):
+        return False
+    k.task[tid, T_WAIT] = WAIT_TIMER
+    k.task[tid, T_WAIT_ARG] = JIFFY_NS
+    return True
 
 
 @compiled
@@ -332,9 +371,10 @@ def do_try_to_free_pages(k, tid):
                 s[S_SKIPPED_DEACTIVATE] = 0
                 s[S_FORCE_DEACTIVATE] = 1
                 s[S_PRIORITY] = DEF_PRIORITY
+                k.vmstat[ALLOCSTALL] += 1
                 continue
             s[S_STAGE] = STAGE_NONE
             return RECLAIM_DONE
         s[S_PRIORITY] -= 1
-        if must_pause(k, tid, 0):
+        if _throttled(k, tid, s) or must_pause(k, tid, 0):
             return RECLAIM_PAUSED

@@ -88,6 +88,7 @@ Z_RECENT_ROTATED = 30
 Z_FIRST_PFN = 40  # the lowest of its managed frames, which are contiguous
 Z_INACTIVE_RATIO = 41  # how much longer than the inactive the active anonymous list may be
 Z_ISOLATED = 32  # pages taken off the lists by reclaim, [0] anonymous, [1] file
+Z_ZONE_LRU = 34  # pages of the zone on each kind of list, whosever the lists are (NR_ZONE_LRU_BASE)
 Z_GEN = 48  # pages of each generation, [0] anonymous, [1] file
 ZONE_COLUMNS = 64
 

@@ -72,6 +72,7 @@ RULE_NAMES = (
     "lru_gen",
     "swap_priority_from_2",
     "psi",
+    "reclaim_retries",
 )
 
 
@@ -151,3 +152,4 @@ R_FILES_ALIGNED = _index("files_aligned")
 R_LRU_GEN = _index("lru_gen")
 R_SWAP_PRIORITY_FROM_2 = _index("swap_priority_from_2")
 R_PSI = _index("psi")
+R_RECLAIM_RETRIES = _index("reclaim_retries")

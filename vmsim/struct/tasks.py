@@ -54,6 +54,7 @@ T_SAVED_LEFT = 56
 T_VMACACHE = 57  # the VMAs found last, four slots by page number (4.4: task_struct.vmacache)
 T_VMACACHE_SEQ = 61  # the address space that they were found in, and its MM_VMACACHE_SEQ then
 T_SUBMIT_NS = 62  # CPU time of a submission that a fault in progress still has to spend
+T_NO_PROGRESS = 63  # tries in a row in which direct reclaim freed nothing (no_progress_loops)
 T_RECLAIMING = 64  # the task is in direct reclaim, to be gone on with before it allocates
 T_KILLED = 65  # SIGKILL is pending; KILLED_BY_OOM: from the OOM killer
 T_MEMDIE = 66  # chosen by the OOM killer: it may use the reserves (TIF_MEMDIE)

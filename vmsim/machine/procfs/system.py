@@ -184,7 +184,8 @@ class System:
         protection = f"        protection: ({', '.join(str(pages) for pages in zone[p.Z_RESERVE : p.Z_RESERVE + _CLASSES])})"
         counters = [("nr_free_pages", zone[p.Z_FREE])]
         prefix = "nr_zone_" if self.newer else "nr_"
-        counters += [(prefix + lru, pages) for lru, pages in zip(_LRU_NAMES, zone[p.Z_LRU : p.Z_LRU + len(_LRU_NAMES)], strict=True)]
+        lists = zone[p.Z_ZONE_LRU : p.Z_ZONE_LRU + len(_LRU_NAMES)]
+        counters += [(prefix + lru, pages) for lru, pages in zip(_LRU_NAMES, lists, strict=True)]
         if self.newer:
             yield protection
             yield from (f"      {counter:<12} {value}" for counter, value in counters)
