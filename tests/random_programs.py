@@ -69,6 +69,7 @@ def _on_file(call: str, file: str, where: tuple[int, int], odd: int) -> dict[str
     return {call: step}
 
 
+_FOR_RECLAIM = ("FREE", "FREE", "WILLNEED", "PAGEOUT")
 _CALLS = ("pread", "pwrite", "pwrite", "read", "write", "fadvise", "fsync", "fdatasync", "sync_file_range")
 _file_call = st.builds(
     _on_file, st.sampled_from(_CALLS), st.sampled_from(["disk", "memory", "new"]), _range, st.sampled_from([0, 0, 100, 4095])
@@ -96,6 +97,7 @@ _simple = st.one_of(
         st.sampled_from([["CURRENT"], ["FUTURE"], ["CURRENT", "ONFAULT"], ["CURRENT", "FUTURE"]]),
     ),
     st.just({"munlockall": {"expect": "any"}}),
+    st.builds(lambda r, w, a: _on_range("madvise", r, w, advice=a), st.sampled_from("aapht"), _range, st.sampled_from(_FOR_RECLAIM)),
     st.builds(lambda us: {"compute": f"{us} us"}, st.integers(1, 300)),
     st.builds(lambda us: {"sleep": f"{us} us"}, st.integers(1, 300)),
 )

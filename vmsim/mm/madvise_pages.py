@@ -1,4 +1,4 @@
-"""The walks over pages that advice asks for.   Follows mm/madvise.c: of v4.4 for WILLNEED, v4.5 for FREE, v5.4 for COLD and PAGEOUT."""
+"""The walks over pages that advice asks for.   Follows mm/madvise.c: of v4.4 for WILLNEED, v6.1 for FREE, v5.4 for COLD and PAGEOUT."""
 
 from vmsim.hw.tlb import flush_range
 from vmsim.mm.filemap import file_pages
@@ -7,7 +7,8 @@ from vmsim.mm.pagecache import delete_from_page_cache
 from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.readahead import submit_read
 from vmsim.mm.swap import isolate_lru_page, lru_add, lru_add_drain, lru_del, lruvec_of
-from vmsim.mm.unmap import page_unmapped
+from vmsim.mm.swap_cache import try_to_free_swap
+from vmsim.mm.unmap import free_swap_and_cache, page_unmapped
 from vmsim.mm.vmscan import PLUGGED, must_pause
 from vmsim.mm.vmscan_list import putback
 from vmsim.mm.vmscan_page import PAGE_ACTIVATE, PAGE_FREED, give_up_swap_slot, reclaim_page
@@ -27,20 +28,23 @@ from vmsim.struct.pages import (
     PG_LOCKED,
     PG_LRU,
     PG_REFERENCED,
+    PG_SWAPBACKED,
+    PG_SWAPCACHE,
     PG_UNEVICTABLE,
     PG_UPTODATE,
     PG_WRITEBACK,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
+    PTE_SWAP,
     PTE_YOUNG,
     PTE_ZERO,
 )
 from vmsim.struct.reclaim import N_SWAP_AREAS
 from vmsim.struct.rules import R_LRU_GEN
 from vmsim.struct.tasks import T_MM, T_STAGE, T_STAGE_ARG
-from vmsim.struct.vmas import V_FILE, V_PGOFF, V_START
-from vmsim.struct.vmstat import PGACTIVATE, PGDEACTIVATE
+from vmsim.struct.vmas import MM_SWAPENTS, V_FILE, V_PGOFF, V_START
+from vmsim.struct.vmstat import PGACTIVATE, PGDEACTIVATE, PGLAZYFREE
 
 
 @compiled
@@ -56,17 +60,54 @@ def madvise_willneed(k, tid, v, start, end):
 
 
 @compiled
+def _clean(k, pfn):
+    """Forget what a page must be written for, its slot too; whether that is possible: others may need it."""
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_SWAPCACHE | PG_DIRTY) == 0:
+        return True
+    if flags & PG_LOCKED != 0 or k.frame[pfn, P_MAPCOUNT] != 1:
+        return False
+    if flags & PG_SWAPCACHE != 0 and not try_to_free_swap(k, pfn):
+        return False
+    k.frame[pfn, P_FLAGS] &= ~PG_DIRTY
+    return True
+
+
+@compiled
+def mark_page_lazyfree(k, pfn):
+    """A clean anonymous page moves to the inactive list of files, where reclaim drops it (lru_lazyfree_fn).
+
+    Model: at once; the kernel's CPUs keep up to 14 (6.18: 30) such pages until there are more.
+    """
+    flags = k.frame[pfn, P_FLAGS]
+    if flags & (PG_LRU | PG_SWAPBACKED | PG_SWAPCACHE | PG_UNEVICTABLE) != PG_LRU | PG_SWAPBACKED:
+        return
+    lru_del(k, pfn)
+    k.frame[pfn, P_FLAGS] &= ~(PG_ACTIVE | PG_REFERENCED | PG_SWAPBACKED)
+    lru_add(k, pfn)
+    k.vmstat[PGLAZYFREE] += 1
+
+
+@compiled
 def madvise_free(k, mm, v, start, end):
-    """MADV_FREE: the entries of anonymous pages become clean and old, so that reclaim may drop what isn't written again."""
+    """MADV_FREE: swapped pages go at once; entries of the others become clean and old, so that reclaim drops what isn't written again.
+
+    Follows madvise_free_pte_range of v6.1.
+    """
     changed = 0
+    lru_add_drain(k)
     vpn, slot = next_entry(k, mm, start, 0, end)
     while vpn < end:
         entry = k.pt[slot]
-        if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON != 0:
-            if k.frame[entry >> PTE_SHIFT, P_MAPCOUNT] == 1:
-                k.frame[entry >> PTE_SHIFT, P_FLAGS] &= ~PG_DIRTY
-                k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
-                changed += 1
+        pfn = entry >> PTE_SHIFT
+        if entry & PTE_SWAP != 0:
+            set_pte(k, mm, vpn, slot, 0)
+            k.mm[mm, MM_SWAPENTS] -= 1
+            free_swap_and_cache(k, pfn)
+        elif entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[pfn, P_FLAGS] & PG_ANON != 0 and _clean(k, pfn):
+            k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
+            mark_page_lazyfree(k, pfn)
+            changed += 1
         vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     if changed > 0:
         k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]

@@ -23,7 +23,6 @@ from vmsim.struct.pages import (
     P_MAPPING,
     PG_ANON,
     PG_CONTENT,
-    PG_DIRTY,
     PG_EXCLUSIVE,
     PG_SWAPBACKED,
     PG_UPTODATE,
@@ -59,7 +58,7 @@ from vmsim.struct.vmstat import PGFAULT
 def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
     """Map a new anonymous frame writable or not, dirty and young, and put it on its LRU list."""
     frame = k.frame
-    frame[pfn, P_FLAGS] |= PG_ANON | PG_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE | PG_DIRTY
+    frame[pfn, P_FLAGS] |= PG_ANON | PG_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE
     frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
     frame[pfn, P_INDEX] = k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]
     set_pte(k, mm, vpn, slot, pfn << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | protection)

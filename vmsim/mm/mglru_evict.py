@@ -3,7 +3,7 @@
 Model: a page whose write has ended while it was isolated is met again; the kernel tries it once more in the same batch.
 """
 
-from vmsim.mm.mglru import gen_list, gen_of, inc_gen, lru_gen_del, move_to_gen, nr_gens, refs_of, tier_of
+from vmsim.mm.mglru import gen_list, gen_of, inc_gen, lru_gen_add, lru_gen_del, move_to_gen, nr_gens, refs_of, tier_of
 from vmsim.mm.mglru_tiers import MAX_REFS, last_tier, reset_ctrl_pos, type_to_scan
 from vmsim.mm.mglru_walk import inc_max_seq
 from vmsim.mm.page_alloc import free_page, zone_watermark_ok
@@ -20,12 +20,14 @@ from vmsim.struct.pages import (
     P_FLAGS,
     P_PREV,
     PG_ACTIVE,
+    PG_ANON,
     PG_DIRTY,
     PG_LOCKED,
     PG_MLOCKED,
     PG_RECLAIM,
     PG_REFERENCED,
     PG_REFS_MASK,
+    PG_SWAPBACKED,
     PG_WORKINGSET,
     PG_WRITEBACK,
     Z_GEN,
@@ -132,6 +134,10 @@ def _sort(k, pfn, file, tier):
         lru_gen_del(k, pfn, 1)
         add_page_to_unevictable_list(k, pfn)
         k.vmstat[UNEVICTABLE_PGCULLED] += 1
+    elif file != 0 and flags & (PG_ANON | PG_DIRTY) == PG_ANON | PG_DIRTY:  # given up by MADV_FREE, but written since
+        lru_gen_del(k, pfn, 1)
+        k.frame[pfn, P_FLAGS] |= PG_SWAPBACKED
+        lru_gen_add(k, pfn, 1)
     elif gen != oldest:
         move_to_gen(k, pfn, gen, 0)
     elif mine > tier or refs == MAX_REFS:

@@ -20,7 +20,10 @@ from vmsim.struct.pages import (
     P_INDEX,
     P_PREV,
     P_PRIVATE,
+    PG_ANON,
+    PG_DIRTY,
     PG_SWAPBACKED,
+    PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
     PTE_YOUNG,
@@ -70,6 +73,8 @@ def _age_entries(k, slot, count, can_swap, gen):
             pfn = entry >> PTE_SHIFT
             if can_swap != 0 or k.frame[pfn, P_FLAGS] & PG_SWAPBACKED == 0:
                 k.pt[i] = entry & ~PTE_YOUNG
+                if entry & PTE_DIRTY != 0 and k.frame[pfn, P_FLAGS] & (PG_ANON | PG_SWAPBACKED) == PG_ANON:
+                    k.frame[pfn, P_FLAGS] |= PG_DIRTY
                 update_gen(k, pfn, gen)
                 young += 1
     return young

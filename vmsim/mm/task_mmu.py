@@ -18,6 +18,7 @@ from vmsim.struct.pages import (
     PG_ANON,
     PG_DIRTY,
     PG_REFERENCED,
+    PG_SWAPBACKED,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
@@ -170,7 +171,7 @@ def _smaps_account(k, entry, page):
         view[VW_VALUES + SM_REFERENCED] += 1
     if flags & PG_ANON != 0:
         view[VW_VALUES + SM_ANONYMOUS] += 1
-        if not dirty:
+        if not dirty and flags & PG_SWAPBACKED == 0:
             view[VW_VALUES + SM_LAZYFREE] += 1
 
 

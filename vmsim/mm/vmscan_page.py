@@ -35,7 +35,7 @@ from vmsim.struct.pages import (
 from vmsim.struct.reclaim import S_IMMEDIATE, S_IS_KSWAPD, S_PAGEOUT, S_SCANNED, S_UNQUEUED_DIRTY, S_WRITEBACK
 from vmsim.struct.rules import R_ANON_REFAULTS, R_ANON_SECOND_CHANCE, R_LRU_GEN, R_SCANNED_ONCE, R_WRITEBACK_ACTIVATES
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE
-from vmsim.struct.vmstat import NR_VMSCAN_IMMEDIATE, NR_VMSCAN_WRITE, PSWPOUT
+from vmsim.struct.vmstat import NR_VMSCAN_IMMEDIATE, NR_VMSCAN_WRITE, PGLAZYFREED, PSWPOUT
 
 PAGE_FREED = 0
 PAGE_KEEP = 1
@@ -109,13 +109,15 @@ def _dirty_file_page(k, s, zone, pfn):
 
 @compiled
 def _remove_mapping(k, pfn):
-    """Take a clean page that nobody maps out of its cache, leaving a shadow (__remove_mapping)."""
+    """Take a clean page that nobody maps out of its cache, leaving a shadow (__remove_mapping); what MADV_FREE gave up is in none."""
     flags = k.frame[pfn, P_FLAGS]
     if flags & PG_SWAPCACHE != 0:
         shadow = workingset_eviction(k, pfn) if k.rule[R_ANON_REFAULTS] != 0 else 0
         delete_from_swap_cache(k, pfn, shadow)
     elif k.frame[pfn, P_MAPPING] < 0:
         delete_from_page_cache_reclaimed(k, pfn, workingset_eviction(k, pfn))
+    else:
+        k.vmstat[PGLAZYFREED] += 1
 
 
 @compiled
@@ -141,7 +143,7 @@ def reclaim_page(k, s, zone, pfn):
         return PAGE_KEEP
     if k.rule[R_SCANNED_ONCE] == 0 and (frame[pfn, P_MAPCOUNT] > 0 or flags & PG_SWAPCACHE != 0):
         s[S_SCANNED] += 1
-    if flags & PG_DIRTY != 0 and flags & (PG_SWAPBACKED | PG_WRITEBACK) == 0:
+    if flags & PG_DIRTY != 0 and flags & (PG_ANON | PG_SWAPBACKED | PG_WRITEBACK) == 0:
         s[S_UNQUEUED_DIRTY] += 1
     if flags & PG_WRITEBACK != 0:
         if s[S_IS_KSWAPD] != 0 and flags & PG_RECLAIM != 0 and k.zone[zone, Z_FLAGS] & ZONE_WRITEBACK != 0:
@@ -153,7 +155,7 @@ def reclaim_page(k, s, zone, pfn):
     references = _check_references(k, pfn)
     if references == PAGE_ACTIVATE or references == PAGE_KEEP:
         return references
-    if flags & (PG_ANON | PG_SWAPCACHE) == PG_ANON and not add_to_swap(k, pfn):
+    if flags & (PG_ANON | PG_SWAPBACKED | PG_SWAPCACHE) == PG_ANON | PG_SWAPBACKED and not add_to_swap(k, pfn):
         return PAGE_ACTIVATE
     if frame[pfn, P_MAPCOUNT] > 0:
         unmapped = try_to_unmap(k, pfn)

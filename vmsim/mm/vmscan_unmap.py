@@ -22,7 +22,9 @@ from vmsim.struct.pages import (
     P_MAPPING,
     P_PRIVATE,
     PG_ANON,
+    PG_DIRTY,
     PG_EXCLUSIVE,
+    PG_SWAPBACKED,
     PTE_DIRTY,
     PTE_SHIFT,
     PTE_SWAP,
@@ -76,9 +78,13 @@ def page_referenced(k, pfn):
 
 @compiled
 def try_to_unmap(k, pfn):
-    """Remove all entries that map a page; an anonymous page's become its swap entry. SWAP_*: a young or a locked mapping stops it."""
+    """Remove all entries that map a page; an anonymous page's become its swap entry, those of one that MADV_FREE gave up nothing.
+
+    SWAP_*: a young or a locked mapping stops it; one that MADV_FREE gave up is kept if it was written since.
+    """
     swp = k.frame[pfn, P_PRIVATE]
     anon = k.frame[pfn, P_FLAGS] & PG_ANON != 0
+    lazy = k.frame[pfn, P_FLAGS] & (PG_ANON | PG_SWAPBACKED) == PG_ANON
     cursor = rmap_first(k, pfn)
     while cursor != 0:
         mapping = rmap_mapping(k, pfn, cursor)
@@ -97,11 +103,17 @@ def try_to_unmap(k, pfn):
         if entry & PTE_DIRTY != 0:
             set_page_dirty(k, pfn)
         update_hiwater_rss(k, mm)
+        if lazy and k.frame[pfn, P_FLAGS] & PG_DIRTY != 0:
+            k.frame[pfn, P_FLAGS] |= PG_SWAPBACKED
+            return SWAP_FAIL
         if anon:
-            k.frame[pfn, P_FLAGS] &= ~PG_EXCLUSIVE
-            swap_duplicate(k, swp)
             k.anon_vma[k.frame[pfn, P_MAPPING], AV_MM] = mm
             k.mm[mm, MM_ANONPAGES] -= 1
+        if lazy:
+            set_pte(k, mm, vpn, slot, 0)
+        elif anon:
+            k.frame[pfn, P_FLAGS] &= ~PG_EXCLUSIVE
+            swap_duplicate(k, swp)
             k.mm[mm, MM_SWAPENTS] += 1
             set_pte(k, mm, vpn, slot, swp << PTE_SHIFT | PTE_SWAP)
         else:

@@ -1,6 +1,6 @@
-"""The counters of /proc/vmstat, in the kernel's order (mm/vmstat.c of v4.4: vmstat_text), as indexes of `vmstat`."""
+"""The counters of /proc/vmstat as indexes of `vmstat`, in the kernel's order (mm/vmstat.c of v4.4: vmstat_text); then later ones."""
 
-VMSTAT_NAMES = (
+VMSTAT_NAMES: tuple[str, ...] = (
     "nr_free_pages", "nr_alloc_batch", "nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file", "nr_unevictable",
     "nr_mlock", "nr_anon_pages", "nr_mapped", "nr_file_pages", "nr_dirty", "nr_writeback", "nr_slab_reclaimable",
     "nr_slab_unreclaimable", "nr_page_table_pages", "nr_kernel_stack", "nr_unstable", "nr_bounce", "nr_vmscan_write",
@@ -20,6 +20,8 @@ VMSTAT_NAMES = (
     "unevictable_pgs_stranded", "thp_fault_alloc", "thp_fault_fallback", "thp_collapse_alloc", "thp_collapse_alloc_failed",
     "thp_split", "thp_zero_page_alloc", "thp_zero_page_alloc_failed",
 )  # fmt: skip
+NR_VMSTAT_4_4 = len(VMSTAT_NAMES)
+VMSTAT_NAMES += ("pglazyfree", "pglazyfreed")  # counters that came later
 NR_VMSTAT = len(VMSTAT_NAMES)
 
 
@@ -71,6 +73,8 @@ PGROTATED = _index("pgrotated")
 PGDEACTIVATE = _index("pgdeactivate")
 PGFAULT = _index("pgfault")
 PGMAJFAULT = _index("pgmajfault")
+PGLAZYFREE = _index("pglazyfree")
+PGLAZYFREED = _index("pglazyfreed")
 DROP_PAGECACHE = _index("drop_pagecache")
 DROP_SLAB = _index("drop_slab")
 UNEVICTABLE_PGCULLED = _index("unevictable_pgs_culled")

@@ -14,7 +14,7 @@ from vmsim.struct import reclaim as rc
 from vmsim.struct.kernel import Kernel
 from vmsim.struct.rules import R_PROC_LINES_6_1, R_PROC_LINES_6_18
 from vmsim.struct.swaps import SW_BASE, SW_DEVICE, SW_FLAGS, SW_INUSE, SW_PAGES, SW_PRIO, SWP_FILE, SWP_USED, SWP_WRITEOK
-from vmsim.struct.vmstat import VMSTAT_NAMES
+from vmsim.struct.vmstat import NR_VMSTAT_4_4, VMSTAT_NAMES
 
 _ZONES = ("DMA", "DMA32", "Normal", "Movable")
 _CLASSES = 4
@@ -32,9 +32,10 @@ _NODE_COUNTERS_6 = (
 )  # fmt: skip
 _EVENTS_6 = (
     "nr_dirty_threshold", "nr_dirty_background_threshold", "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_dma", "pgalloc_dma32",
-    "pgalloc_normal", "pgalloc_movable", "allocstall_normal", "pgfree", "pgactivate", "pgdeactivate", "pgfault", "pgmajfault",
-    "pgrefill", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd", "pgscan_direct", "pgscan_direct_throttle", "slabs_scanned",
-    "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "pageoutrun", "pgrotated", "drop_pagecache", "drop_slab",
+    "pgalloc_normal", "pgalloc_movable", "allocstall_normal", "pgfree", "pgactivate", "pgdeactivate", "pglazyfree", "pgfault", "pgmajfault",
+    "pglazyfreed", "pgrefill", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd", "pgscan_direct", "pgscan_direct_throttle",
+    "slabs_scanned", "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "pageoutrun", "pgrotated", "drop_pagecache",
+    "drop_slab",
     *(name for name in VMSTAT_NAMES if name.startswith("unevictable_pgs")),
 )  # fmt: skip
 _RENAMED_6 = {
@@ -65,7 +66,7 @@ class System:
 
     def vmstat(self) -> str:
         """/proc/vmstat."""
-        names = (*_ZONE_COUNTERS_6, *_NODE_COUNTERS_6, *_EVENTS_6) if self.newer else VMSTAT_NAMES
+        names = (*_ZONE_COUNTERS_6, *_NODE_COUNTERS_6, *_EVENTS_6) if self.newer else VMSTAT_NAMES[:NR_VMSTAT_4_4]
         return "".join(f"{name} {self._count(name)}\n" for name in names)
 
     def meminfo(self) -> str:
