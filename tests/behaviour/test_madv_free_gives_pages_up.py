@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from scenario import PAGE, Outcome, mmap, phase, run, sweep
 
-PAGES = 512
+PAGES = 128
 SIZE = PAGES * PAGE
 FREE = {"madvise": {"addr": "m", "length": SIZE, "advice": "FREE"}}
 WRITTEN = [mmap(SIZE), sweep(count=PAGES, op="write")]
 HOG = ["PROT_READ", "PROT_WRITE", "PROT_EXEC"]  # so that it doesn't merge with the mapping beside it
-PRESSURE = [mmap("14 MiB", "hog", prot=HOG), sweep("hog", count=3584, op="write")]
+PRESSURE = [mmap("9 MiB", "hog", prot=HOG), sweep("hog", count=2304, op="write")]
 
 
 def short(*steps: dict[str, Any], **given: Any) -> Outcome:
-    """A machine of 12 MiB with 32 MiB of swap."""
+    """A machine of 8 MiB with 16 MiB of swap."""
     return run(
-        steps, **{"ram": "12 MiB", "swap": {"device": "sda", "size": "32 MiB"}, "version": "6.1", "image": "none",
+        steps, **{"ram": "8 MiB", "swap": {"device": "sda", "size": "16 MiB"}, "version": "6.1", "image": "none",
                   "sysctl": {"vm.overcommit_memory": 1}, **given},
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ def smaps(outcome: Outcome, number: int = 0) -> dict[str, int]:
 
 @pytest.mark.parametrize("lru_gen", [False, True])
 def test_what_was_not_written_again_is_dropped(lru_gen: bool) -> None:
-    """All 512 pages are given up, and none of them is written to swap: the next touch of each finds a zeroed page, without a read."""
+    """All 128 pages are given up, and none of them is written to swap: the next touch of each finds a zeroed page, without a read."""
     outcome = short(*WRITTEN, FREE, *PRESSURE, phase("again", sweep(count=PAGES)), lru_gen=lru_gen)
     assert outcome.vmstat("pglazyfree") == PAGES
     assert outcome.vmstat("pglazyfreed") == PAGES
@@ -47,7 +47,7 @@ def test_what_was_not_written_again_is_dropped(lru_gen: bool) -> None:
 @pytest.mark.parametrize("lru_gen", [False, True])
 def test_what_was_written_again_is_kept(lru_gen: bool) -> None:
     """A store to a given-up page makes it ordinary again when reclaim meets it: it stays or goes to swap, and is not zeroed."""
-    kept = 100
+    kept = 50
     outcome = short(*WRITTEN, FREE, sweep(count=kept, op="write"), *PRESSURE, {"show": ["smaps"]}, lru_gen=lru_gen)
     found = smaps(outcome)
     assert outcome.vmstat("pglazyfreed") == PAGES - kept
@@ -57,7 +57,7 @@ def test_what_was_written_again_is_kept(lru_gen: bool) -> None:
 
 def test_smaps_tells_what_is_given_up() -> None:
     """As on the 6.18 kernel: clean, private, not referenced, LazyFree; what is written again is dirty."""
-    outcome = short(*WRITTEN, FREE, {"show": ["smaps"]}, sweep(count=10, op="write"), {"show": ["smaps"]}, ram="64 MiB")
+    outcome = short(*WRITTEN, FREE, {"show": ["smaps"]}, sweep(count=10, op="write"), {"show": ["smaps"]}, ram="16 MiB")
     first, second = smaps(outcome), smaps(outcome, 1)
     assert [first[name] for name in ("Rss", "Private_Clean", "Private_Dirty", "Referenced", "LazyFree")] == [PAGES, PAGES, 0, 0, PAGES]
     assert [second[name] for name in ("Private_Clean", "Private_Dirty", "Referenced", "LazyFree")] == [PAGES - 10, 10, 10, PAGES - 10]

@@ -2,7 +2,8 @@
 
 from vmsim.mm.accounting import update_hiwater_rss
 from vmsim.mm.gup import faultin_page_range
-from vmsim.mm.madvise_pages import madvise_cold, madvise_free, madvise_pageout, madvise_willneed
+from vmsim.mm.madvise_pages import madvise_cold, madvise_free, madvise_pageout
+from vmsim.mm.madvise_willneed import madvise_willneed
 from vmsim.mm.range import aligned_pages, beyond, is_aligned, page_of
 from vmsim.mm.truncate import punch_hole
 from vmsim.mm.unmap import zap_range
@@ -157,8 +158,8 @@ def madvise_vma(k, tid, v, prev, start, end, advice):
     mm = k.task[tid, T_MM]
     flags = k.vma[v, V_FLAGS]
     if advice == MADV_WILLNEED:
-        madvise_willneed(k, tid, v, start, end)
-        return v
+        asleep = madvise_willneed(k, tid, v, start, end)
+        return asleep if asleep != 0 else v
     if advice == MADV_REMOVE:
         error = madvise_remove(k, tid, v, start, end)
         return error if error != 0 else v

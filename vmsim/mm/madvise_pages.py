@@ -1,11 +1,9 @@
-"""The walks over pages that advice asks for.   Follows mm/madvise.c: of v4.4 for WILLNEED, v6.1 for FREE, v5.4 for COLD and PAGEOUT."""
+"""The walks over pages that advice asks for.   Follows mm/madvise.c: of v6.1 for FREE, v5.4 for COLD and PAGEOUT."""
 
 from vmsim.hw.tlb import flush_range
-from vmsim.mm.filemap import file_pages
 from vmsim.mm.page_alloc import free_page
 from vmsim.mm.pagecache import delete_from_page_cache
 from vmsim.mm.pte import next_entry, set_pte
-from vmsim.mm.readahead import submit_read
 from vmsim.mm.swap import isolate_lru_page, lru_add, lru_add_drain, lru_del, lruvec_of
 from vmsim.mm.swap_cache import try_to_free_swap
 from vmsim.mm.unmap import free_swap_and_cache, page_unmapped
@@ -14,7 +12,7 @@ from vmsim.mm.vmscan_list import putback
 from vmsim.mm.vmscan_page import PAGE_ACTIVATE, PAGE_FREED, give_up_swap_slot, reclaim_page
 from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EWAIT
-from vmsim.struct.files import FI_KIND, FI_RA_PAGES, FILE_REGULAR
+from vmsim.struct.files import FI_KIND, FILE_REGULAR
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU
 from vmsim.struct.ledger import L_SYSCALL
@@ -43,20 +41,8 @@ from vmsim.struct.pages import (
 from vmsim.struct.reclaim import N_SWAP_AREAS
 from vmsim.struct.rules import R_LRU_GEN
 from vmsim.struct.tasks import T_MM, T_STAGE, T_STAGE_ARG
-from vmsim.struct.vmas import MM_SWAPENTS, V_FILE, V_PGOFF, V_START
+from vmsim.struct.vmas import MM_SWAPENTS, V_FILE
 from vmsim.struct.vmstat import PGACTIVATE, PGDEACTIVATE, PGLAZYFREE
-
-
-@compiled
-def madvise_willneed(k, tid, v, start, end):
-    """Start reading a file's pages of the range, at most one read-ahead window; memory has nothing to read without swap."""
-    file = k.vma[v, V_FILE]
-    if file == 0 or k.file[file, FI_KIND] != FILE_REGULAR:
-        return
-    pgoff = k.vma[v, V_PGOFF] + start - k.vma[v, V_START]
-    count = min(end - start, k.file[file, FI_RA_PAGES], file_pages(k, file) - pgoff)
-    if count > 0:
-        submit_read(k, tid, file, pgoff, count, -1, 1)
 
 
 @compiled
