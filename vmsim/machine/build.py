@@ -13,7 +13,7 @@ from vmsim.errors import VmsimError
 from vmsim.machine.boot import boot, machine_zones
 from vmsim.machine.devices import make_device
 from vmsim.machine.dmesg import Dmesg
-from vmsim.machine.image import HEAP, IMAGE_FILES, code_page, dynamic_image
+from vmsim.machine.image import IMAGE_FILES, SMALL_PAGE, code_page, dynamic_image, image_files
 from vmsim.machine.kthreads import add_swap, daemon_count, make_daemons, swap_slots
 from vmsim.machine.machine import Machine, Options
 from vmsim.machine.patterns import fill_patterns, table_size
@@ -38,7 +38,7 @@ from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import pages as pg
 from vmsim.struct import tasks as t
-from vmsim.struct.costs import COST_NAMES
+from vmsim.struct.costs import C_COPY_PAGE, C_ZERO_PAGE, COST_NAMES
 from vmsim.struct.kernel import Kernel, table_rows
 from vmsim.struct.rules import R_PSI
 from vmsim.struct.vmas import INDEX_BITS
@@ -84,7 +84,7 @@ def _file_table(scenario: Scenario) -> dict[str, tuple[FileSpec | None, int]]:
         elif step.map == "recorded":
             table.update(_code_of_trace(task, request, int(task_pages)))
     if any(task.image == "dynamic" for task in scenario.tasks):
-        table.update({f" {name}": (None, pages) for name, pages in IMAGE_FILES.items()})
+        table.update({f" {name}": (None, pages) for name, pages in image_files(page).items()})
     return table
 
 
@@ -141,6 +141,7 @@ def _fill_settings(kernel: Kernel, scenario: Scenario) -> None:
     va_bits = int(kernel.geo[kn.G_PAGE_SHIFT]) + sum(int(bits) for bits in kernel.geo[kn.G_BITS : kn.G_BITS + int(kernel.geo[kn.G_LEVELS])])
     kernel.sc[kn.SC_INDEX_DEPTH] = -(-(va_bits - int(kernel.geo[kn.G_PAGE_SHIFT])) // INDEX_BITS)
     kernel.cost[:] = [machine.costs[name] for name in COST_NAMES]
+    kernel.cost[[C_ZERO_PAGE, C_COPY_PAGE]] *= machine.page_size // SMALL_PAGE
     for name, index in SYSCTL_NUMBERS.items():
         value = spec.sysctl.get(name)
         kernel.sysctl[index] = value if isinstance(value, int) else 0
@@ -188,9 +189,10 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
             extra.append(number)
         cached = spec.cached_pages(machine.page_size) if spec else pages
         if fill_page_cache(kernel.k, number, cached) < cached:
-            what = name.strip()
-            size = format_bytes(cached * machine.page_size)
-            raise VmsimError(f"file {what!r}: {size} in the page cache at the start do not fit in memory")
+            size, memory = format_bytes(cached * machine.page_size), format_bytes(machine.ram)
+            if spec is None:
+                raise VmsimError(f"{memory} of memory don't hold the programs' {name.strip()} ({size}); tasks with image: none do without")
+            raise VmsimError(f"file {name!r}: {size} in the page cache at the start do not fit in memory")
         ids[name] = number
     for number in extra:
         _add_indirect_blocks(kernel, number, machine.page_size)
@@ -228,14 +230,14 @@ def _fill_image(kernel: Kernel, page_size: int, files: Mapping[str, int]) -> Non
     size, base = _layout(kernel, page_size)
     head = kernel.image[0]
     head[kn.IM_TASK_SIZE], head[kn.IM_MMAP_BASE] = size, base
-    if f" {next(iter(IMAGE_FILES))}" not in files:
+    if f" {IMAGE_FILES[0]}" not in files:
         return
-    pieces = dynamic_image(base, size)
-    head[kn.IM_START], head[kn.IM_TEXT] = len(pieces), code_page(base)
+    pieces = dynamic_image(base, size, page_size)
+    head[kn.IM_START], head[kn.IM_TEXT] = len(pieces), code_page(base, page_size)
     for row, (start, piece) in zip(kernel.image[1:], pieces, strict=False):
         file = files[f" {piece.file}"] if piece.file else 0
         row[:] = start, piece.pages, piece.flags, file, piece.pgoff if piece.file else start, 0
-        if piece is HEAP:
+        if piece.heap:
             head[kn.IM_HEAP], head[kn.IM_HEAP_PAGES] = start, piece.pages
 
 

@@ -1,19 +1,20 @@
 """The address space that a program starts with.
 
 `dynamic` is a small dynamically linked program on x86-64 in 2015, in the layout that the kernel and glibc 2.19 give it: 17 VMAs.
-The pieces of a library lie right above the area in which mmap places new mappings, so what a program does beyond the end of
-its first large mapping, it does to the C library.
+Where pages are larger, each piece takes as many as hold it.  The pieces of a library lie right above the area in which mmap places
+new mappings, so what a program does beyond the end of its first large mapping, it does to the C library.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmsim.struct.vmas import VM_DONTEXPAND, VM_EXEC, VM_GROWSDOWN, VM_IO, VM_PFNMAP, VM_READ, VM_WRITE
 
 RX = VM_READ | VM_EXEC
 RW = VM_READ | VM_WRITE
-IMAGE_FILES = {"program": 14, "libc.so": 453, "ld.so": 37}  # pages
+SMALL_PAGE = 4096  # the numbers here are of such pages
+IMAGE_FILES = ("program", "libc.so", "ld.so")
 PROGRAM_START = 0x400
 STACK_PAGES = 33  # 132 KiB: arguments and 128 KiB (fs/exec.c: setup_arg_pages)
 # The code of the C library begins 31 pages into its text segment; headers and symbol tables come first (readelf -S, glibc 2.19).
@@ -29,9 +30,10 @@ class Piece:
     file: str | None = None
     pgoff: int = 0
     gap: int = 0
+    heap: bool = False
 
 
-HEAP = Piece(33, RW)
+HEAP = Piece(33, RW, heap=True)
 LOW = (Piece(12, RX, "program", 0, gap=511), Piece(1, VM_READ, "program", 12), Piece(1, RW, "program", 13, gap=30), HEAP)
 HIGH = (
     Piece(447, RX, "libc.so", 0), Piece(512, 0, "libc.so", 447), Piece(4, VM_READ, "libc.so", 447), Piece(2, RW, "libc.so", 451),
@@ -41,21 +43,37 @@ HIGH = (
 STACK = Piece(STACK_PAGES, RW | VM_GROWSDOWN)
 
 
-def dynamic_image(mmap_base: int, task_size: int) -> list[tuple[int, Piece]]:
+def _scaled(pieces: tuple[Piece, ...], page_size: int) -> list[Piece]:
+    unit = page_size // SMALL_PAGE
+    return [replace(piece, pages=-(-piece.pages // unit), pgoff=-(-piece.pgoff // unit), gap=-(-piece.gap // unit)) for piece in pieces]
+
+
+def image_files(page_size: int) -> dict[str, int]:
+    """The files of the dynamic image with their sizes in pages."""
+    pieces = [piece for piece in _scaled(LOW + HIGH, page_size) if piece.flags != 0]
+    return {name: max(piece.pgoff + piece.pages for piece in pieces if piece.file == name) for name in IMAGE_FILES}
+
+
+def dynamic_image(mmap_base: int, task_size: int, page_size: int) -> list[tuple[int, Piece]]:
     """The pieces of the dynamic image with their first pages; `mmap_base` and `task_size` in pages."""
     placed: list[tuple[int, Piece]] = []
-    at = PROGRAM_START
-    for piece in LOW:
+    at = PROGRAM_START * SMALL_PAGE // page_size
+    for piece in _scaled(LOW, page_size):
         placed.append((at, piece))
         at += piece.pages + piece.gap
-    at = mmap_base - sum(piece.pages + piece.gap for piece in HIGH)
-    for piece in HIGH:
+    at = _library_start(mmap_base, page_size)
+    for piece in _scaled(HIGH, page_size):
         placed.append((at, piece))
         at += piece.pages + piece.gap
-    placed.append((task_size - 1 - STACK.pages, STACK))
+    stack = _scaled((STACK,), page_size)[0]
+    placed.append((task_size - 1 - stack.pages, stack))
     return placed
 
 
-def code_page(mmap_base: int) -> int:
+def code_page(mmap_base: int, page_size: int) -> int:
     """The page that the C library's code runs from."""
-    return mmap_base - sum(piece.pages + piece.gap for piece in HIGH) + CODE_PAGE
+    return _library_start(mmap_base, page_size) + CODE_PAGE * SMALL_PAGE // page_size
+
+
+def _library_start(mmap_base: int, page_size: int) -> int:
+    return mmap_base - sum(piece.pages + piece.gap for piece in _scaled(HIGH, page_size))
