@@ -80,11 +80,8 @@ def fill_patterns(kernel: Kernel, uses: list[PatternUse], streams: Streams) -> N
         if isinstance(spec, StridePattern):
             row[f.PAT_STRIDE] = spec.stride
         elif isinstance(spec, HotColdPattern):
-            hot = int(use.pages * spec.hot_fraction)
-            if not 0 < hot < use.pages:
-                raise VmsimError(f"{use.stream}: a hot fraction of {spec.hot_fraction} of {use.pages} pages leaves no hot or no cold page")
-            row[f.PAT_HOT_PAGES] = hot
-            row[f.PAT_HOT_U53] = u53(spec.hot_probability)
+            row[f.PAT_HOT_PAGES] = hot = max(1, int(use.pages * spec.hot_fraction))
+            row[f.PAT_HOT_U53] = u53(spec.hot_probability) if hot < use.pages else ONE_U53
         elif isinstance(spec, GraphPattern):
             row[f.PAT_DEGREE] = spec.degree
             row[f.PAT_LOCAL_U53] = u53(spec.locality)

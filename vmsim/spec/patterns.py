@@ -70,7 +70,7 @@ class HotColdPattern(PatternParent):
     """A hot part at the start of the region, uniform within, and the cold rest."""
 
     type: Literal["hotcold"] = "hotcold"
-    hot_fraction: Share = Field(default=0.1, description="part of the pages that is hot")
+    hot_fraction: Share = Field(default=0.1, description="part of the pages that is hot, at least one; 1: all alike")
     hot_probability: Probability = Field(default=0.9, description="part of the accesses that goes there")
 
 

@@ -212,3 +212,16 @@ def test_streams_differ_by_seed_and_task() -> None:
 
     assert first(1, 1) == first(1, 1)
     assert len({tuple(first(seed, which)) for seed in (1, 2) for which in (1, 2)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("pages", "fraction", "probability", "expected"),
+    [(1, 0.1, 0.9, {0}), (8, 0.1, 1.0, {0}), (8, 0.1, 0.0, set(range(1, 8))), (8, 1.0, 0.0, set(range(8))), (8, 0.5, 1.0, set(range(4)))],
+)
+def test_hot_and_cold_parts_of_small_regions(pages: int, fraction: float, probability: float, expected: set[int]) -> None:
+    """The hot part has at least one page, and where it is all there is no other to draw from."""
+    pattern = {"type": "hotcold", "hot_fraction": fraction, "hot_probability": probability}
+    steps = [mmap(pages * PAGE), {"access": {"region": "m", "pattern": pattern, "count": 1}}]
+    built = start(steps, image="none")
+    draw(built.kernel.k, 1, 0, 1, 200)
+    assert {int(access) >> 1 for access in built.kernel.abuf[1][:200]} == expected
