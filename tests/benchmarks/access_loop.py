@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from vmsim.arch.profile import geometry, get_profile
 from vmsim.hw import mmu, tlb
+from vmsim.hw.walk import END_OF_NOTHING
 from vmsim.struct import kernel as kn
 from vmsim.struct.jit import entry
 from vmsim.struct.kernel import Kernel, table_rows
@@ -37,7 +38,7 @@ ROUNDS = 15
 def map_pages(k, base, pages):
     """Page tables for `pages` pages from `base` on: the first leaf table's entries."""
     levels = k.geo[kn.G_LEVELS]
-    free = 64
+    free = END_OF_NOTHING
     k.mm[1, MM_PGD] = free
     free += 2 + (1 << k.geo[kn.G_BITS])
     first = 0

@@ -171,6 +171,8 @@ def _fill_page_tables(geo: NDArray[np.int64], name: str, page_size: int, tables:
         )
     if sum(tables.index_bits[:-1]) > MAX_UPPER_BITS or covered - shift > MAX_VPN_BITS:
         raise VmsimError(f"{name}: {tables.index_bits} index more bits than a TLB entry holds")
+    if max(tables.index_bits) > kn.MAX_INDEX_BITS:
+        raise VmsimError(f"{name}: {tables.index_bits} index more bits in one table than {kn.MAX_INDEX_BITS}")
     if tables.task_size > 1 << covered or tables.task_size % page_size:
         raise VmsimError(f"{name}: TASK_SIZE {tables.task_size:#x} is beyond {covered} bits or not whole pages")
     geo[kn.G_PAGE_SHIFT] = shift

@@ -53,6 +53,7 @@ ACCESS_DONE = 0
 ACCESS_FAULT = 1
 ACCESS_BUDGET = 2
 
+COUNT_BITS = 7  # hold BLOCK
 BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
 FIRST_BLOCK = 4  # of a burst, doubling from there: where accesses fault, bursts are short
 FETCHED = 2 * BLOCK
@@ -61,6 +62,7 @@ FETCHED = 2 * BLOCK
 N_L1 = 0
 N_L2 = 1
 N_WALKS = 2
+NR_KINDS_COUNTED = 8
 N_FIRST = 8  # which of these the first access counts in, -1 if it isn't told apart
 N_FIRST_NS = 9  # and what that took
 NR_COUNTS = 10
@@ -143,9 +145,7 @@ def _mmu_for(fixed):
 
     @inlined
     def below(k, node, level, vpn):
-        """The table below `node`, a table of `level`, that covers `vpn`; 0 if there is none."""
-        if node == 0:
-            return 0
+        """The table below `node`, a table of `level`, that covers `vpn`; 0 (the table of nothing) if there is none."""
         return k.pt[node + NODE_ENTRIES + ((vpn >> geo(k, G_SHIFT + level)) & ((1 << geo(k, G_BITS + level)) - 1))]
 
     @inlined
@@ -155,9 +155,9 @@ def _mmu_for(fixed):
 
     @inlined
     def fetch(k, pgd, buffer, slots, first, last):
-        """Find the leaf slots of the accesses first..last - 1 (0:
+        """Find the leaf slots of the accesses first..last - 1 and ask the host's cache for their entries.
 
-        there is no table) and ask the host's cache for their entries.
+        Where there is no table, the slot is one of the table of nothing.
 
         Returns `last`, or the first access to a page beyond all page tables.
         """
@@ -174,7 +174,7 @@ def _mmu_for(fixed):
             node = second
             for level in range(1, upper):
                 node = below(k, node, level, vpn)
-            slot = node + NODE_ENTRIES + (vpn & leaf_mask) if node != 0 else 0
+            slot = node + NODE_ENTRIES + (vpn & leaf_mask)
             slots[i & (FETCHED - 1)] = slot
             prefetch(pt, slot)
         return last
@@ -189,7 +189,7 @@ def _mmu_for(fixed):
         while level >= 0:
             region = vpn >> geo(k, G_SHIFT + level)
             base = level * PWC_LEVEL_ENTRIES + (region & (geo(k, G_PWC_SETS) - 1)) * ways
-            tag = prefix | region << TAG_VPN
+            tag = prefix | vpn >> (geo(k, G_SHIFT + level) - TAG_VPN)  # the prefix covers what hangs over
             if has_tag(pwc, base, ways, tag, 0) != 0:
                 return level + 1
             push_way(pwc, base, ways, tag)
@@ -199,6 +199,18 @@ def _mmu_for(fixed):
     @inlined
     def asid_of(k, mm):
         return asid_tag(k, mm) if geo(k, G_ASIDS) != 0 else 0
+
+    @inlined
+    def refill(k, pt, slot, write, tag):
+        """What a walk to the leaf entry at `slot` enters in the TLB for `tag`, 0 if the access faults; marks the entry."""
+        pte = pt[slot]
+        needed = PTE_PRESENT + PTE_YOUNG + PTE_PROTNONE + write * (PTE_WRITE + PTE_DIRTY)
+        if ~(pte ^ PTE_PROTNONE) & needed != 0:
+            pte = _translate(pte, write, geo(k, G_HW_YOUNG) != 0, geo(k, G_HW_DIRTY) != 0)
+            if pte == 0:
+                return 0
+            pt[slot] = pte
+        return tag | TAG_WRITE if pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY else tag
 
     @compiled
     def burst(k, cpu, tid, apart, work_ns, counts):
@@ -213,18 +225,18 @@ def _mmu_for(fixed):
         l1_ways, l2_ways = geo(k, G_L1_WAYS), geo(k, G_L2_WAYS)
         l1_mask, l2_mask = geo(k, G_L1_SETS) - 1, geo(k, G_L2_SETS) - 1
         l2_first = geo(k, G_L1_SETS) * l1_ways
-        young, dirty = geo(k, G_HW_YOUNG) != 0, geo(k, G_HW_DIRTY) != 0
-        walks_ns, slots = scratch_row(NR_COUNTS), scratch_row(FETCHED)
+        slots, kind_ns = scratch_row(FETCHED), scratch_row(NR_KINDS_COUNTED)
         mm = task[T_MM]
         pgd, asid = k.mm[mm, MM_PGD], asid_of(k, mm)
         prefix = asid | walk_cache_epoch(k, cpu)
         l1_ns = cost[C_USER_ACCESS] + work_ns
-        l2_ns = l1_ns + cost[C_TLB_L2_HIT]
+        kind_ns[N_L1], kind_ns[N_L2] = l1_ns, l1_ns + cost[C_TLB_L2_HIT]
+        most_ns = kind_ns[N_L2] + 1
         for spared in range(upper + 1):
-            walks_ns[spared] = l1_ns + walk_ns(k, spared, upper) + refill_ns(k)
-        spent, deadline = spent_ns(k), k.sc[SC_DEADLINE]
-        before = spent
-        in_l1, in_l2 = 0, 0
+            kind_ns[N_WALKS + spared] = l1_ns + walk_ns(k, spared, upper) + refill_ns(k)
+            most_ns = max(most_ns, kind_ns[N_WALKS + spared])
+        before, deadline = spent_ns(k), k.sc[SC_DEADLINE]
+        spent = before
         pos, end = task[T_BUF_POS], task[T_BUF_LEN]
         fetched, block = pos, FIRST_BLOCK
         reason = ACCESS_DONE
@@ -235,64 +247,54 @@ def _mmu_for(fixed):
             else:
                 stop = min(pos + block, fetched)
                 block = min(2 * block, BLOCK)
-            if stop == pos:
+            if spent + (stop - pos) * most_ns > deadline:  # so many begin before the deadline, whatever they cost
+                stop = min(stop, pos + (deadline - spent + most_ns - 1) // most_ns)
+            if stop <= pos:
                 reason = ACCESS_BUDGET if spent >= deadline else ACCESS_FAULT
+            done = 0  # accesses of this block by kind, COUNT_BITS each
             while pos < stop:
-                if spent >= deadline:
-                    reason = ACCESS_BUDGET
-                    break
                 access = buffer[pos]
                 vpn, write = access >> 1, access & 1
                 tag = asid | vpn << TAG_VPN | TAG_VALID
                 l1_set = (vpn & l1_mask) * l1_ways
-                known = _holds(tlb, l1_set, l1_ways, tag)
-                if known != 0 and (write == 0 or _may_write(tlb, l1_set, l1_ways, tag)):
-                    in_l1 += 1
-                    spent += l1_ns
+                held = _holds(tlb, l1_set, l1_ways, tag)
+                if held != 0 and (write == 0 or _may_write(tlb, l1_set, l1_ways, tag)):
+                    done += 1 << N_L1 * COUNT_BITS
                     pos += 1
                     continue
                 l2_set = l2_first + (vpn & l2_mask) * l2_ways
-                # both levels agree on the right to write: L1 doesn't hold it
-                known_l2 = _holds(tlb, l2_set, l2_ways, tag)
-                if known_l2 != 0 and (write == 0 or _may_write(tlb, l2_set, l2_ways, tag)):
+                held |= _holds(tlb, l2_set, l2_ways, tag)
+                if held != 0:  # in the second level, or without the right to write: both levels agree on that
                     way = match_ways(tlb, l2_set, l2_ways, tag | TAG_WRITE, TAG_WRITE)
-                    push_way(tlb, l1_set, l1_ways, tlb[l2_set + way])
-                    in_l2 += 1
-                    spent += l2_ns
-                    pos += 1
-                    continue
-                slot = slots[pos & (FETCHED - 1)]
-                pte = pt[slot]
-                if write != 0 or pte & (PTE_PRESENT | PTE_YOUNG | PTE_PROTNONE) != PTE_PRESENT | PTE_YOUNG:
-                    marked = _translate(pte, write, young, dirty)
-                    if marked == 0:
-                        reason = ACCESS_FAULT
-                        break
-                    pte = marked
-                    pt[slot] = pte
-                if pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY:
-                    tag |= TAG_WRITE
-                spared = spared_levels(k, pwc, upper, prefix, vpn)
-                counts[N_WALKS + spared] += 1
-                spent += walks_ns[spared]
-                if known | known_l2 == 0:
+                    if way >= 0 and (write == 0 or tlb[l2_set + way] & TAG_WRITE != 0):
+                        push_way(tlb, l1_set, l1_ways, tlb[l2_set + way])
+                        done += 1 << N_L2 * COUNT_BITS
+                        pos += 1
+                        continue
+                tag = refill(k, pt, slots[pos & (FETCHED - 1)], write, tag)
+                if tag == 0:
+                    reason = ACCESS_FAULT
+                    break
+                done += 1 << (N_WALKS + spared_levels(k, pwc, upper, prefix, vpn)) * COUNT_BITS
+                if held == 0:
                     push_way(tlb, l1_set, l1_ways, tag)
                     push_way(tlb, l2_set, l2_ways, tag)
                 else:
                     _enter(tlb, l1_set, l1_ways, tag)
                     _enter(tlb, l2_set, l2_ways, tag)
                 pos += 1
+            for kind in range(N_WALKS + upper + 1):
+                number = (done >> kind * COUNT_BITS) & ((1 << COUNT_BITS) - 1)
+                counts[kind] += number
+                spent += number * kind_ns[kind]
             if apart != 0 and reason == ACCESS_DONE:
-                counts[N_FIRST] = N_L1 if in_l1 != 0 else N_L2
-                if in_l1 + in_l2 == 0:
-                    for spared in range(upper + 1):
-                        if counts[N_WALKS + spared] != 0:
-                            counts[N_FIRST] = N_WALKS + spared
+                counts[N_FIRST] = N_L1
+                for kind in range(N_WALKS + upper + 1):
+                    if counts[kind] != 0:
+                        counts[N_FIRST] = kind
                 counts[N_FIRST_NS] = spent - before
                 apart = 0
         task[T_BUF_POS] = pos
-        counts[N_L1] = in_l1
-        counts[N_L2] = in_l2
         return reason
 
     @compiled

@@ -40,8 +40,8 @@ TAG_VALID = 2
 TAG_VPN = 2
 TAG_ASID = 46
 
-# An entry of a walk cache has a table's part of the vpn instead, and the epoch in which it was made: a flush begins a
-# new epoch.
+# An entry of a walk cache has a table's part of the vpn instead, both low bits set, and the epoch in which it was made:
+# a flush begins a new epoch.
 TAG_EPOCH = 40
 WALK_EPOCHS = 1 << (TAG_ASID - TAG_EPOCH)
 
@@ -83,8 +83,8 @@ def tlb_entries(k):
 
 @compiled
 def walk_cache_epoch(k, cpu):
-    """The bits of a walk-cache entry that hold the epoch, with TAG_VALID."""
-    return k.tlb_stat[cpu, TS_WALK_EPOCH] << TAG_EPOCH | TAG_VALID
+    """The bits of a walk-cache entry that hold the epoch, with both bits below TAG_VPN."""
+    return k.tlb_stat[cpu, TS_WALK_EPOCH] << TAG_EPOCH | TAG_VALID | TAG_WRITE
 
 
 @compiled

@@ -6,11 +6,13 @@ the walk over page tables of any geometry, without its cost (that is `mmu`'s).
 from __future__ import annotations
 
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
+from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT, MAX_INDEX_BITS
 from vmsim.struct.vmas import MM_PGD
 
-# a table's entries follow its frame number and its count; no table lies at offset 0, and pt[0] is an empty entry
+# A table's entries follow its frame number and its count.  Offset 0 is the table of nothing: its entries are empty for
+# ever, so a walk may go on through an absent table and ends at an empty entry.
 NODE_ENTRIES = 2
+END_OF_NOTHING = NODE_ENTRIES + (1 << MAX_INDEX_BITS)
 
 
 @compiled

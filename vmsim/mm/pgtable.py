@@ -1,6 +1,6 @@
 """Allocating and freeing page tables, and entries in them.   Follows mm/memory.c (pte_alloc, free_pgtables) of v4.4."""
 
-from vmsim.hw.walk import NODE_ENTRIES, table_index
+from vmsim.hw.walk import END_OF_NOTHING, NODE_ENTRIES, table_index
 from vmsim.mm.page_alloc import any_free_page, free_page
 from vmsim.mm.page_alloc_slow import alloc_page
 from vmsim.mm.pte import NODE_COUNT, NODE_PFN, next_table, next_table_of
@@ -32,7 +32,7 @@ def _table_in(k, level, pfn):
         k.sc[SC_PT_FREE + level] = k.pt[node + NODE_COUNT]
         k.pt[node + NODE_COUNT] = 0
     else:
-        node = k.sc[SC_PT_NEXT] + 8
+        node = max(k.sc[SC_PT_NEXT], END_OF_NOTHING) + 8
         k.sc[SC_PT_NEXT] = node + NODE_ENTRIES + (1 << k.geo[G_BITS + level])
     k.pt[node + NODE_PFN] = pfn
     return node

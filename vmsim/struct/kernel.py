@@ -109,6 +109,7 @@ G_PTE_BYTES = 26
 G_BROADCAST_FLUSH = 27  # remote TLBs are flushed by an instruction, without IPIs
 G_MAP_32BIT = 28  # the architecture has MAP_32BIT
 NR_GEOMETRY = 32
+MAX_INDEX_BITS = 16  # of a page table
 
 # Kernel settings, `sysctl`.
 SYS_MAX_MAP_COUNT = 0

@@ -137,7 +137,8 @@ NR_KINDS = 4
 KIND_NAMES = ("tlb_hit", "walk", "minor", "major")
 
 NR_REGISTERS = 64
-ACCESS_BUFFER = 1024  # accesses drawn at a time
+ACCESS_BUFFER = 1024  # accesses of a task's buffer
+ACCESS_BURST = ACCESS_BUFFER - 24  # those drawn at a time; the rest of the buffer is for single touches
 
 RLIM_INFINITY = (1 << 63) - 1
 RLIMIT_DATA = 2

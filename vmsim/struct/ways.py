@@ -98,8 +98,12 @@ if JIT:
         @intrinsic
         def find(typingctx, row, base, tag, ignored):
             def codegen(context, builder, sig, args):
-                equal = builder.icmp_signed("!=", _equal_ways(builder, args, ways), ir.Constant(ir.IntType(ways), 0))
-                return builder.zext(equal, _I64)
+                found = None
+                for first in range(0, ways, 4):  # as many as a vector of the host holds
+                    part = builder.add(args[1], ir.Constant(_I64, first))
+                    equal = _equal_ways(builder, (args[0], part, *args[2:]), min(ways - first, 4))
+                    found = equal if found is None else builder.or_(found, equal)
+                return builder.zext(builder.icmp_unsigned("!=", found, ir.Constant(found.type, 0)), _I64)
 
             return types.int64(row, types.int64, types.int64, types.int64), codegen
 

@@ -31,6 +31,7 @@ from vmsim.struct.reclaim import DAEMON_KSWAPD
 from vmsim.struct.syscalls import SYS_MMAP, SYS_MPROTECT, SYS_MREMAP, SYS_MUNMAP
 from vmsim.struct.tasks import (
     ACCESS_BUFFER,
+    ACCESS_BURST,
     EXIT_DONE,
     EXIT_SIGNAL,
     KIND_MAJOR,
@@ -106,7 +107,6 @@ from vmsim.workload.processes import op_process
 from vmsim.workload.scout import scout_uniform
 from vmsim.workload.streaming import MUST_REFILL, begin_trace, take_accesses
 
-_BURST = ACCESS_BUFFER - 24  # a burst's accesses; the rest of the buffer is for single touches
 _TOUCH_SLOT = ACCESS_BUFFER - 8
 _TOUCH_BEGUN = -2  # in T_ACC_LEFT
 
@@ -224,7 +224,7 @@ def _op_access(k, tid, pc):
             task[T_ACC_LEFT] = -1
             task[T_PC] = pc + 1
             return GO_ON
-        count = min(task[T_ACC_LEFT], _BURST)
+        count = min(task[T_ACC_LEFT], ACCESS_BURST)
         base = (operand(k, tid, pc, 1) >> shift) & ((1 << (64 - shift)) - 1)
         draw_accesses(k, k.code[pc, CODE_ARG] + task[T_PAT_SHIFT], base, k.abuf[tid], 0, count)
         task[T_ACC_LEFT] -= count
@@ -246,7 +246,7 @@ def _op_trace(k, tid, pc):
             reason = _run_burst(k, tid, operand(k, tid, pc, 2))
             if reason != GO_ON or task[T_PC] != pc:
                 return reason
-        taken = take_accesses(k, tid, stream, operand(k, tid, pc, 1) >> k.geo[G_PAGE_SHIFT], _BURST)
+        taken = take_accesses(k, tid, stream, operand(k, tid, pc, 1) >> k.geo[G_PAGE_SHIFT], ACCESS_BURST)
         if taken == MUST_REFILL:
             task[T_WAIT_ARG] = stream
             return SLICE_REFILL

@@ -32,22 +32,14 @@ from vmsim.struct.files import (
     PATTERN_ZIPF,
 )
 from vmsim.struct.jit import compiled, entry
+from vmsim.workload.generator import draw_uniform, scaled, xorshift64
 
 ONE_U53 = 1 << 53
 FNV_OFFSET = -3750763034362895579  # 14695981039346656037 as a signed number
 FNV_PRIME = 1099511628211
-_LOW57 = (1 << 57) - 1
-_LOW53 = (1 << 53) - 1
 _LOW32 = (1 << 32) - 1
+_LOW53 = (1 << 53) - 1
 _NEAR = 64  # pages either side that a local edge of the graph reaches
-
-
-@compiled
-def xorshift64(x):
-    """The next state, which is also the next number drawn (as unsigned 64 bits)."""
-    x ^= x << 13
-    x ^= (x >> 7) & _LOW57
-    return x ^ (x << 17)
 
 
 @compiled
@@ -60,7 +52,7 @@ def below(x, n, modulo):
     """A number in [0, n) from the draw x: by modulo, or by the high half times n (n < 2**31)."""
     if modulo != 0 or n >= 1 << 31:
         return unsigned_mod(x, n)
-    return (((x >> 32) & _LOW32) * n) >> 32
+    return scaled(x, n)
 
 
 @compiled
@@ -104,10 +96,7 @@ def draw_accesses(k, pat, base, out, first, count):
     plain = kind == PATTERN_UNIFORM and modulo + hashing == 0 and pages < 1 << 31
     if plain and (write_u53 == 0 or write_u53 == ONE_U53):
         write = 1 if write_u53 == ONE_U53 else 0
-        for i in range(count):
-            x = xorshift64(x)
-            out[first + i] = (base + ((((x >> 32) & _LOW32) * pages) >> 32)) << 1 | write
-        p[PAT_STATE] = x
+        p[PAT_STATE] = draw_uniform(x, pages, base << 1 | write, out, first, count)
         p[PAT_POS] = pos + count
         return
     for i in range(count):

@@ -23,7 +23,8 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.pages import FRAME_COLUMNS, PTE_PRESENT, PTE_SHIFT
 from vmsim.struct.vmas import INDEX_FANOUT, INDEX_SUMMARY, V_FILE, V_PGOFF, V_START, VMA_COLUMNS
 from vmsim.struct.ways import prefetch
-from vmsim.workload.patterns import below, xorshift64
+from vmsim.workload.generator import xorshift64
+from vmsim.workload.patterns import below
 
 _AHEAD = 16
 _SECOND = 9  # rounds ahead of the draw at which the later lines are asked for
