@@ -12,6 +12,7 @@ import pytest
 from vmsim.hw.device import make_device_model
 from vmsim.machine.block import BlockDevice
 from vmsim.machine.clock import Clock
+from vmsim.machine.iostat import Served
 
 SERVICE_NS = 100_000
 REQUESTS = 40_000
@@ -47,9 +48,10 @@ class Station:
         self.device.submit((len(self.seen), 0, 3 * len(self.seen), 1))  # never adjacent, so never merged
         self._next()
 
-    def _done(self, device: object, request: object, now: int) -> None:
-        self.waits.append(request.started_ns - request.arrived_ns)
-        self.times.append(now - request.arrived_ns)
+    def _done(self, device: object, bios: object, served: Served, now: int) -> None:
+        *_, arrived_ns, started_ns = served
+        self.waits.append(started_ns - arrived_ns)
+        self.times.append(now - arrived_ns)
 
 
 def agrees(values: list[int], expected: float) -> bool:

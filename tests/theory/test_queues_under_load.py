@@ -52,8 +52,9 @@ class Queue:
         self.device.submit((1, int(write), place, 1))
         self._schedule()
 
-    def _done(self, device, request, now):
-        self.done.append((request.arrived_ns, request.started_ns, now, request.write))
+    def _done(self, device, bios, served, now):
+        write, _, _, arrived_ns, started_ns = served
+        self.done.append((arrived_ns, started_ns, now, write))
 
     def waits(self):
         return [start - arrived for arrived, start, _, _ in self.done]
@@ -136,13 +137,18 @@ def test_little_whatever_the_order(elevator):
     assert queue.device.stat.depth_ns(now) / now == pytest.approx(rate * np.mean(queue.times()), rel=1e-9)
 
 
+def extent(bios):
+    """The first page of a request, and the one after its last."""
+    return min(first for _, _, first, _ in bios), max(first + pages for _, _, first, pages in bios)
+
+
 def requests_of(order, plug):
     """How many requests become of pages submitted in this order, while the device is busy; `plug`: all at once."""
     clock = Clock()
     flash = model("sata-ssd", queue_depth=1, channels=1, read_latency=10**6, write_latency=10**6, latency={"type": "constant"})
     device = BlockDevice("sda", flash, PAGE)
     done = []
-    device.attach(clock, lambda device, request, now: done.append((request.first, request.end)))
+    device.attach(clock, lambda device, bios, served, now: done.append(extent(bios)))
     device.submit((0, 0, 10**6, 1))
     bios = [(i, 0, page, 1) for i, page in enumerate(order)]
     if plug:

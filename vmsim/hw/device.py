@@ -7,7 +7,7 @@ it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final, Protocol, TypeVar
 
@@ -75,18 +75,15 @@ class Latency:
     `next_ns()` is the next one, at least 0. The stream depends on nothing but the generator.
     """
 
-    __slots__ = ("_block", "_ready")
+    __slots__ = ("next_ns",)
 
     def __init__(self, block: Callable[[], np.ndarray[Any, Any]]) -> None:
-        self._block = block
-        self._ready: list[int] = []
+        self.next_ns: Callable[[], int] = _one_by_one(block).__next__
 
-    def next_ns(self) -> int:
-        """The next latency, ns."""
-        if not self._ready:
-            drawn = np.maximum(np.rint(self._block()), 0).astype(np.int64)
-            self._ready = drawn[::-1].tolist()
-        return self._ready.pop()
+
+def _one_by_one(block: Callable[[], np.ndarray[Any, Any]]) -> Iterator[int]:
+    while True:
+        yield from np.maximum(np.rint(block()), 0).astype(np.int64).tolist()
 
 
 def _constant(mean_ns: int, shape: Parameters, rng: np.random.Generator) -> Latency:

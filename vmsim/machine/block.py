@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vmsim.hw.device import DeviceModel
 from vmsim.machine.clock import FAR, Clock
 from vmsim.machine.elevator import Bio, Deadline, Elevator, Fifo, Request
-from vmsim.machine.iostat import IoStat
+from vmsim.machine.iostat import IoStat, Served
 from vmsim.units import KIB
 
 MAX_REQUEST_BYTES: Final = 1280 * KIB  # BLK_DEF_MAX_SECTORS
 
 Fault = Callable[[int, int, int, int], bool]  # (now_ns, write, first page, pages): whether the transfer fails
-Done = Callable[["BlockDevice", Request, int], None]  # (device, request, now_ns)
+Done = Callable[["BlockDevice", Sequence[Bio], Served, int], None]  # (device, the bios of a request, what it was, now_ns)
 
 
 class BlockDevice:
@@ -27,7 +27,7 @@ class BlockDevice:
 
     __slots__ = (
         "name", "model", "page_bytes", "fault", "stat", "in_service", "_depth", "_clock", "_done", "_elevator",
-        "_by_end", "_by_first",
+        "_by_end", "_by_first", "_finish_ns", "_when_done",
     )  # fmt: skip
 
     def __init__(self, name: str, model: DeviceModel, page_bytes: int, fault: Fault | None = None) -> None:
@@ -35,9 +35,11 @@ class BlockDevice:
         self.model = model
         self.page_bytes = page_bytes
         self.fault = fault
-        self.stat = IoStat()
+        self.stat = IoStat(page_bytes)
         self.in_service = 0  # requests that the device holds
         self._depth = model.depth
+        self._finish_ns = model.finish_ns
+        self._when_done = self._finished
         self._elevator: Elevator = Deadline() if model.rotational else Fifo()
         self._by_end: dict[int, Request] = {}  # waiting requests by end << 1 | write, for back merges
         self._by_first: dict[int, Request] = {}  # and by first << 1 | write, for front merges
@@ -49,11 +51,11 @@ class BlockDevice:
 
     def submit(self, bio: Bio) -> None:
         """Take one bio."""
-        stat = self.stat
-        if stat.depth == self.in_service < self._depth:
+        if self.in_service < self._depth:  # so nothing waits that it could be merged with
             now = self._clock._now
-            stat.arrived(now)
-            self._start(Request(self._finished, bio, now), now)
+            self.stat.arrivals.append(now)
+            _, write, first, pages = bio
+            self._start((bio,), write, first, pages, now, now)
         else:
             self.submit_plug([bio])
 
@@ -61,9 +63,9 @@ class BlockDevice:
         """Take what a task submits at once: merge it, then start what the device has room for."""
         now = self._clock.now
         for bio in bios:
-            if not self._merge(*bio):
-                request = Request(self._finished, bio, now)
-                self.stat.arrived(now)
+            if not self._merge(bio):
+                request = Request(bio, now)
+                self.stat.arrivals.append(now)
                 self._by_end[request.end << 1 | request.write] = request
                 self._by_first[request.first << 1 | request.write] = request
                 self._elevator.add(request)
@@ -76,7 +78,8 @@ class BlockDevice:
         self.stat.failed(write)
         return True
 
-    def _merge(self, bio: int, write: int, first: int, pages: int) -> bool:
+    def _merge(self, bio: Bio) -> bool:
+        _, write, first, pages = bio
         most = MAX_REQUEST_BYTES // self.page_bytes - pages
         request = self._by_end.get(first << 1 | write)
         if request is not None and request.end - request.first <= most:
@@ -91,7 +94,7 @@ class BlockDevice:
             request.first = first
             self._by_first[first << 1 | write] = request
             self._elevator.moved(request, first + pages)
-        request.bios.append((bio, first, pages))
+        request.bios.append(bio)
         return True
 
     def _forget_end(self, request: Request) -> None:
@@ -111,24 +114,22 @@ class BlockDevice:
                 return
             self._forget_end(request)
             self._forget_first(request)
-            self._start(request, now)
+            self._start(request.bios, request.write, request.first, request.end - request.first, request.arrived_ns, now)
 
-    def _start(self, request: Request, now: int) -> None:
+    def _start(self, bios: Sequence[Bio], write: int, first: int, pages: int, arrived_ns: int, now: int) -> None:
+        """Hand a request to the device."""
         size = self.page_bytes
-        first = request.first
-        finish = self.model.finish_ns(now, request.write, first * size, (request.end - first) * size)
-        request.started_ns = now
+        finish = self._finish_ns(now, write, first * size, pages * size)
         self.in_service += 1
         if finish < FAR:  # a stalled device never finishes
-            self._clock.fall_due(finish, request)
+            self._clock.fall_due(finish, self._when_done, (bios, (write, len(bios), pages, arrived_ns, now)))
 
-    def _finished(self, request: Request) -> None:
-        clock = self._clock
-        clock.happened(request)
-        now = clock._now
-        self.in_service -= 1
-        stat = self.stat
-        stat.completed(request, (request.end - request.first) * self.page_bytes, now)
-        if stat.depth > self.in_service:
+    def _finished(self, request: tuple[Sequence[Bio], Served]) -> None:
+        bios, served = request
+        now = self._clock._now
+        self.stat.completed(served, now)
+        held = self.in_service
+        self.in_service = held - 1
+        if held == self._depth:  # else nothing waits
             self._dispatch(now)
-        self._done(self, request, now)
+        self._done(self, bios, served, now)

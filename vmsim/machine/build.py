@@ -20,7 +20,7 @@ from vmsim.machine.patterns import fill_patterns, table_size
 from vmsim.machine.procfs import ProcFs, Shown
 from vmsim.machine.series import Series
 from vmsim.machine.streams import Streams
-from vmsim.machine.switch import ENTRIES
+from vmsim.machine.switch import compiled_entries
 from vmsim.machine.task import Task
 from vmsim.mm.boot import boot_writeback, clear_ledger
 from vmsim.mm.exec import fill_page_cache, image_create, mm_create
@@ -341,7 +341,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
         show=show, pressure=measured, traces=tuple(assembly.traces), daemons=daemons, dmesg=dmesg,
     )  # fmt: skip
     registers = tuple(assembler.registers for _, assembler in programs)
-    whole = Machine(kernel, devices, tasks, ENTRIES, options)
+    whole = Machine(kernel, devices, tasks, compiled_entries(), options)
     if whole.pressure is not None:
         proc.pressure = lambda resource: whole.pressure.text(resource, whole.clock.now) if whole.pressure else ""
     whole.waits.enough_memory = int(kernel.zone[:, pg.Z_MIN].sum()) // 2

@@ -29,7 +29,7 @@ class Cpu:
     """
 
     __slots__ = (
-        "number", "task", "idle", "parked", "free_at_ns", "_machine", "_handed", "_alarm", "_seen", "_idle_ns",
+        "number", "task", "idle", "parked", "free_at_ns", "_machine", "_handed", "_wake", "_alarm", "_seen", "_idle_ns",
         "_interrupts_ns",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Cpu:
     def start(self) -> None:
         """Let the CPU sleep until it is handed a task."""
         process = self._process()
+        self._wake = process.send
         self._alarm = Alarm(self._machine.clock, process.send)
         next(process)
 
@@ -57,13 +58,13 @@ class Cpu:
         self.idle = False
         machine = self._machine
         machine.busy += 1
-        self._alarm.ring(machine.clock._now)
+        machine.clock.awake.append(self._wake)
 
     def unpark(self) -> None:
         """Let the CPU go on after the machine had stopped."""
         self.parked = False
         self._machine.busy += 1
-        self._alarm.ring(self._machine.clock.now)
+        self._machine.clock.awake.append(self._wake)
 
     def interrupt(self, cost_ns: int, now_ns: int) -> int:
         """Spend time on an interrupt that comes now; the time at which its handler is done.
@@ -105,19 +106,26 @@ class Cpu:
         now = clock.now
         while True:
             task = self.task
-            begin = self.free_at_ns
-            if task is not None and now < machine.stop_ns:
-                column = GOES_ON
-                accounted = task.since_ns
+            stops = now >= machine.stop_ns
+            if stops:
+                task = None
+            elif task is not None:
+                column, begin, accounted = GOES_ON, self.free_at_ns, task.since_ns
             else:
-                task = self._next(now)
-                if task is None:
-                    yield
-                    now = clock._now
-                    continue
-                begin = accounted = self.free_at_ns
-                column = task.column
-            budget = due[0] - begin
+                task = self._handed
+                if task is not None:
+                    self._handed = None
+                elif queue:
+                    task = scheduler.take()
+                if task is not None:
+                    column, begin = task.column, self._dispatch(task, now)
+                    accounted = begin
+            if task is None:
+                self._rest(stops)
+                yield
+                now = clock._now
+                continue
+            budget = due[0][0] - begin
             limit = machine.quantum_ns if machine.busy > 1 else LONG_SLICE_NS
             if queue:
                 limit = min(limit, scheduler.slice_ns(task) - (begin - task.picked_ns))
@@ -170,37 +178,33 @@ class Cpu:
             if calls[SC_NR_KILLED]:
                 machine.wake_killed(end)
 
-    def _next(self, now: int) -> Task | None:
-        """Dispatch a task that was handed over or is next in the queue; rest if there is none, or the machine stops."""
+    def _rest(self, stops: bool) -> None:
+        """There is nothing to run, or the machine stops."""
         machine = self._machine
-        scheduler = machine.scheduler
-        task = self._handed
-        if now >= machine.stop_ns:
-            task = None
-        elif task is None and scheduler.queue:
-            task = scheduler.take()
-        if task is None:
-            self.parked = now >= machine.stop_ns
-            self.idle = not self.parked
-            machine.busy -= 1
-            if not machine.busy:
-                machine.nobody_works()
-            return None
-        self._handed = None
-        self._seen = scheduler.woken
+        if stops:
+            self.parked = True
+        else:
+            self.idle = True
+        machine.busy -= 1
+        if not machine.busy:
+            machine.nobody_works()
+
+    def _dispatch(self, task: Task, now: int) -> int:
+        """Switch to a task; the time at which that begins."""
+        machine = self._machine
+        self._seen = machine.scheduler.woken
         self.task = task
         task.state = RUNNING
         task.cpu = self.number
-        free = begin = self.free_at_ns
-        if begin < now:
-            begin = now
+        free = self.free_at_ns
+        begin = now if now > free else free
         if begin < task.ready_ns:
             begin = task.ready_ns
         self._idle_ns += begin - free
         self.free_at_ns = task.picked_ns = begin
         if machine.pressure is not None:
             machine.pressure.changed(task, begin)
-        return task
+        return begin
 
     def _exit(self, task: Task) -> None:
         machine = self._machine

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable
 from typing import Final, Protocol
 
-from vmsim.machine.clock import Due
 from vmsim.units import NS_PER_MS, NS_PER_S
 
 Bio = tuple[int, int, int, int]  # number, write, first page, pages
 
 
-class Request(Due):
-    """One request: pages [first, end) of a device, in the direction `write`; `bios` are the (bio, first, pages) in it.
+class Request:
+    """One waiting request: pages [first, end) of a device, in the direction `write`; `bios` are those in it.
 
-    It happens when it is done. `arrived_ns` and `started_ns` are when it came, and when it was handed to the device.
+    It came at `arrived_ns`; `seq` is the elevator's.
     """
 
-    eventful = True
-    seq = 0  # of the elevator
+    __slots__ = ("write", "first", "end", "bios", "arrived_ns", "seq")
 
-    def __init__(self, done: Callable[[Request], None], bio: Bio, now_ns: int) -> None:
-        self.callbacks = [done]
-        number, self.write, self.first, pages = bio
+    seq: int
+
+    def __init__(self, bio: Bio, now_ns: int) -> None:
+        _, self.write, self.first, pages = bio
         self.end = self.first + pages
-        self.bios = [(number, self.first, pages)]
-        self.arrived_ns = self.started_ns = now_ns
+        self.bios = [bio]
+        self.arrived_ns = now_ns
 
 
 class Elevator(Protocol):

@@ -14,8 +14,9 @@ from vmsim.machine.block import BlockDevice
 from vmsim.machine.clock import FAR, Clock
 from vmsim.machine.cpu import Cpu
 from vmsim.machine.dmesg import Dmesg
-from vmsim.machine.elevator import Request
+from vmsim.machine.elevator import Bio
 from vmsim.machine.ending import FINISHED, PANIC, STUCK, UNTIL, Ending, describe_waiting
+from vmsim.machine.iostat import Served
 from vmsim.machine.phases import Phase, PhaseRecorder
 from vmsim.machine.pressure import Pressure
 from vmsim.machine.scheduler import Scheduler
@@ -98,6 +99,7 @@ class Machine:
         self._show = options.show
         self.daemons = options.daemons
         self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
+        self._irq_cpu = self.cpus[IRQ_CPU]
         self.busy = 0  # CPUs that are neither idle nor parked
         self.stop_ns = FAR  # from when on CPUs don't begin another slice
         self.quantum_ns = options.quantum_ns
@@ -268,7 +270,7 @@ class Machine:
     def nobody_works(self) -> None:
         """No CPU has work: stop if it is time to, or if there never will be any."""
         clock = self.clock
-        if clock._now >= self.stop_ns or len(clock.due) == clock.uneventful:
+        if len(clock.due) == clock.uneventful or clock._now >= self.stop_ns:
             self.check_progress()
 
     def check_progress(self) -> None:
@@ -291,21 +293,21 @@ class Machine:
             self.pressure.changed(task, self.clock.now)
         self.scheduler.start(task)
 
-    def _io_done(self, device: BlockDevice, request: Request, now_ns: int) -> None:
+    def _io_done(self, device: BlockDevice, bios: Sequence[Bio], served: Served, now_ns: int) -> None:
         """A device's interrupt: complete the bios of a request and wake who waited for them."""
         handle, complete_bio = self.handle, self.entries.complete_bio
         cost = 0
         if device.fault is None:
-            for bio, _, _ in request.bios:
-                cost += complete_bio(handle, bio, 0)
+            for bio in bios:
+                cost += complete_bio(handle, bio[0], 0)
         else:
-            for bio, first, pages in request.bios:
-                failed = device.failed(request.write, first, pages)
+            for number, write, first, pages in bios:
+                failed = device.failed(write, first, pages)
                 if failed and self.dmesg is not None:
-                    number = self.devices.index(device)
-                    self.dmesg.io_error(now_ns, (number, device.name), request.write, first, not self.kernel.bio[bio, B_FILE])
-                cost += complete_bio(handle, bio, int(failed))
-        self.waits.pages_done(self.cpus[IRQ_CPU].interrupt(int(cost), now_ns))
+                    name = self.devices.index(device), device.name
+                    self.dmesg.io_error(now_ns, name, write, first, not self.kernel.bio[number, B_FILE])
+                cost += complete_bio(handle, number, int(failed))
+        self.waits.pages_done(self._irq_cpu.interrupt(int(cost), now_ns))
         if not self.busy:
             self.nobody_works()
 

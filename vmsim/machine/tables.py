@@ -60,7 +60,7 @@ class Entries(NamedTuple):
 def entries_of(
     kernel: KernelTables, run_slice: RunSlice, complete_bio: CompleteBio, switch_mm: SwitchMm = lambda k, cpu, mm: 0
 ) -> Entries:
-    """Entries made of Python functions (or of compiled ones, called one by one: slower than `switch.ENTRIES`)."""
+    """Entries made of Python functions (or of compiled ones, called one by one: slower than `switch.compiled_entries`)."""
     account_plain: Any = getattr(account, "py_func", account)
     report_plain: Any = getattr(report, "py_func", report)
     loaded: dict[int, int] = {}

@@ -112,10 +112,11 @@ class Waits:
     def pages_done(self, at_ns: int) -> None:
         """Wake the tasks whose page is no longer locked or under writeback, in the order of their waits for it."""
         for waiting, flag in self._pages:
-            for page in list(waiting):
-                if not self._frame[page] & flag:
-                    for task in waiting.pop(page):
-                        self.wake(task, at_ns)
+            if waiting:
+                for page in [*waiting]:
+                    if not self._frame[page] & flag:
+                        for task in waiting.pop(page):
+                            self.wake(task, at_ns)
         if self._for_queue:
             waiting_for, self._for_queue = self._for_queue, []
             for device, task in waiting_for:

@@ -89,6 +89,17 @@ if JIT:
         done: F = njit(function, error_model="numpy", cache=True, no_cfunc_wrapper=True, pipeline_class=ProgramCompiler)
         return done
 
+    def without_dispatcher(function: F, arguments: int) -> F:
+        """An entry point as a function of so many ints and nothing else: finding out their types takes as long as the crossing itself.
+
+        Compiles it, or loads it from the cache.
+        """
+        done: Any = function
+        numbers = (types.int64,) * arguments
+        done.compile(numbers)
+        direct: F = done.overloads[numbers].entry_point
+        return direct
+
 else:
 
     def compiled(function: F) -> F:
@@ -97,4 +108,8 @@ else:
 
     def entry(function: F) -> F:
         """A compiled function that Python calls: crossing costs microseconds, so by the slice and never by the access."""
+        return function
+
+    def without_dispatcher(function: F, arguments: int) -> F:
+        """An entry point as a function of so many ints."""
         return function

@@ -46,8 +46,9 @@ class Queue:
         self.clock.run()
         return [(first, pages) for _, first, pages, _ in self.served]
 
-    def _done(self, device, request, now):
-        self.served.append((now, request.first, request.end - request.first, [bio for bio, _, _ in request.bios]))
+    def _done(self, device, bios, served, now):
+        first = min(first for _, _, first, _ in bios)
+        self.served.append((now, first, sum(pages for *_, pages in bios), [number for number, *_ in bios]))
 
 
 def test_first_come_first_served():
@@ -212,7 +213,7 @@ def test_the_requests_of_a_slice_are_plugged(lab):
 
 
 def request(clock, first, pages=1, write=0):
-    return Request(lambda done: None, (1, write, first, pages), clock.now)
+    return Request((1, write, first, pages), clock.now)
 
 
 def test_fifo_is_empty_in_the_end():
