@@ -40,8 +40,9 @@ class ImpossibleState(Exception):
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """A message for a name that isn't known: the nearest valid one if any is near, and all that are valid."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(names)
+    folded = {valid.lower(): valid for valid in names}
+    near = [folded[found] for found in get_close_matches(name.lower(), folded, n=1, cutoff=0.5)]
+    listed = ", ".join(names) or "none"
     if not near:
         return f"no {what} {name!r}; known: {listed}"
     return f"no {what} {name!r}; did you mean {near[0]!r}? (known: {listed})"

@@ -28,7 +28,9 @@ def _split(text: object, what: str, units: dict[str, int]) -> int:
         raise ValueError(f"{text!r} is out of range")
     if unit not in units:
         known = ", ".join(u for u in units if u)
-        raise ValueError(f"{unit or 'a bare number'} is not a unit of {what} (expected one of {known}), got {text!r}")
+        if not unit:
+            raise ValueError(f"{what} needs a unit ({known}), got {text}")
+        raise ValueError(f"{unit} is not a unit of {what} (expected one of {known}), got {text!r}")
     try:
         value = Decimal(number) * units[unit]
     except InvalidOperation:

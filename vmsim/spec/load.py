@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmsim.errors import Problem, SpecError
+from vmsim.errors import Problem, SpecError, unknown_name
 from vmsim.spec.experiment import ExperimentFile, ExperimentSpec, ResolvedRun, RowSpec
 from vmsim.spec.locate import Kind, locate, read_tree
 from vmsim.spec.machine import MachineSpec
@@ -98,6 +98,8 @@ def _experiment(tree: Node, folder: Path, overrides: Sequence[str], file: str) -
     tree = with_sweep(tree, source)
     head = _head(tree, source)
     parts = [(row, resolve(row, variant, source)) for row, variant in variants(tree, source)]
+    if head is not None:
+        _check_curves(tree, head, source)
     if head is None or source.problems:
         raise _error(source, file)
     ids = row_ids(head.rows) if head.rows else [slug_of(head.title)]
@@ -109,6 +111,13 @@ def _experiment(tree: Node, folder: Path, overrides: Sequence[str], file: str) -
     )
     kept = {key: getattr(head, key) for key in ("title", "description", "seeds", "seed", "outputs", "plots", "curves")}
     return ExperimentSpec.model_construct(path=file, overrides=tuple(overrides), runs=runs, **kept)
+
+
+def _check_curves(tree: Node, head: ExperimentFile, source: Source) -> None:
+    axes = {axis for row in head.rows for axis in row.at}
+    curves = tree.get("curves")
+    if curves is not None and head.curves.x is not None and head.curves.x not in axes:
+        source.problems.append((curves.get("x") or curves).problem(unknown_name("axis of the sweep", head.curves.x, axes)))
 
 
 def _head(tree: Node, source: Source) -> ExperimentFile | None:

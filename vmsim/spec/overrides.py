@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -58,7 +58,34 @@ def set_path(tree: Node, path: str, value: Node, expand_machine: Expand) -> Node
         machine = tree.get("machine")
         if machine is not None and isinstance(machine.value, str):
             tree = tree.with_entry("machine", expand_machine(machine))
+    if len(steps) > 1:
+        _refuse_unread(tree, steps, value)
     return _set(tree, steps, value, "")
+
+
+def _refuse_unread(tree: Node, steps: list[str | int], value: Node) -> None:
+    """Raises SpecError for a new constant or register that nothing in the tree reads: with a slip of the pen all would go on as before."""
+    name, kind = str(steps[-1]), "constant" if steps[:-1] == ["constants"] else "register"
+    if kind == "register" and steps[-2] != "vars":
+        return
+    holder: Node | None = tree
+    for step in steps[:-1]:
+        if holder is not None and isinstance(holder.value, tuple):
+            holder = holder.elements()[_index(holder, step, value)]
+        elif holder is not None:
+            holder = holder.get(str(step))
+    known = [key for key, _ in holder.items()] if holder is not None else []
+    read = re.compile(re.escape(f"${{{name}}}") if kind == "constant" else rf"\b{re.escape(name)}\b")
+    if name not in known and not any(read.search(text) for text in _texts(tree)):
+        raise SpecError([value.problem(unknown_name(kind, name[:80], known))])
+
+
+def _texts(node: Node) -> Iterator[str]:
+    if isinstance(node.value, (dict, tuple)):
+        for child in [child for _, child in node.items()] if isinstance(node.value, dict) else node.elements():
+            yield from _texts(child)
+    elif isinstance(node.value, str):
+        yield node.value
 
 
 def _set(node: Node, steps: list[str | int], value: Node, inside: str) -> Node:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from vmsim.errors import Problem, SpecError
+from vmsim.errors import Problem, SpecError, unknown_name
 from vmsim.spec.complete import completed
-from vmsim.spec.experiment import ResolvedRun, RowSpec, Scenario
+from vmsim.spec.experiment import ExperimentFile, ResolvedRun, RowSpec, Scenario
 from vmsim.spec.locate import locate, read_tree
 from vmsim.spec.model import Reading, SpecModel
 from vmsim.spec.nodes import Node, to_data
@@ -22,7 +22,9 @@ from vmsim.spec.references import check_devices, check_names, check_phases, chec
 from vmsim.units import format_bytes
 
 SCENARIO_KEYS = ("machine", "kernel", "files", "tasks")
+ROW_KEYS = (*SCENARIO_KEYS, "program", "constants")
 MAIN_TASK = "main"
+_HEAD = re.compile(r"[.\[].*", re.DOTALL)
 Model = TypeVar("Model", bound=SpecModel)
 
 
@@ -120,7 +122,12 @@ def _variant(base: Node, row: Node, source: Source) -> Node:
         base = _with_program(base, program, source)
     changes = row.get("set")
     for path, value in changes.items() if changes else ():
-        base = source.change(base, path, value)
+        if (head := _HEAD.sub("", path)) in ROW_KEYS or not head:
+            base = source.change(base, path, value)
+        elif head in ExperimentFile.model_fields:
+            source.problems.append(value.problem(f"{head} belongs to the whole experiment; a row changes {', '.join(ROW_KEYS)}"))
+        else:
+            source.problems.append(value.problem(unknown_name("key", head[:80], ROW_KEYS)))
     return _with_tasks(base, row)
 
 

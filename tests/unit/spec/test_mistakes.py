@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmsim.errors import Problem
+from vmsim.spec.load import make_experiment
 
 EXPERIMENT = (Path(__file__).parent / "example.yaml").read_text()
 
@@ -44,7 +45,7 @@ def line_of(text: str, mark: str) -> int:
         ("vars: {batch: 8}", "vars: {if: 8}", "tasks[0].vars.if", "a meaning of its own"),
         ("vars:", "count: 0\n    vars:", "tasks[0].count", "between 1 and 100000, got 0"),
         ("vars:", "nice: 20\n    vars:", "tasks[0].nice", "between -20 and 19"),
-        ("vars:", "start: 5\n    vars:", "tasks[0].start", "not a unit of a duration"),
+        ("vars:", "start: 5\n    vars:", "tasks[0].start", "a duration needs a unit"),
         ("vars:", "rlimits: {RLIMIT_MEMLOK: 1}\n    vars:", "RLIMIT_MEMLOK", "did you mean 'RLIMIT_MEMLOCK'"),
         ("vars:", "rlimits: {RLIMIT_AS: {soft: 2, hard: 1}}\n    vars:", "RLIMIT_AS", "above the hard one"),
         ("prot: READ", "prot: REED", "mmap.prot", "did you mean 'PROT_READ'"),
@@ -77,7 +78,7 @@ def line_of(text: str, mark: str) -> int:
         ("reader.vars.batch: 16", "raeder.vars.batch: 16", "set.tasks.raeder.vars.batch", "did you mean 'reader'"),
         ("vm.max", "vm.mix", "vm.mix_map_count", "'vm.max_map_count'"),
         ("{setup: 0.189 ms", "{setpu: 0.189 ms", "published.setpu", "no phase 'setpu'; did you mean 'setup'"),
-        ("{setup: 0.189 ms", "{setup: 0.189", "published.setup", "is not a unit of a duration"),
+        ("{setup: 0.189 ms", "{setup: 0.189", "published.setup", "a duration needs a unit"),
         ("fails: ENOMEM", "fails: ENOMME", "published.processing", "did you mean 'ENOMEM'"),
         ("call: mprotect", "call: mprotcet", "published.processing", "did you mean 'mprotect'"),
         ("kind: {setup: fitted}", "kind: {setup: fited}", "kind.setup", "did you mean 'fitted'"),
@@ -99,7 +100,7 @@ def line_of(text: str, mark: str) -> int:
         ("ram: 16 GiB", "ram: 16 GiB, page_size: 64 KiB", "machine.page_size", "x86_64 has pages of 4 KiB"),
         ("ram: 16 GiB", "ram: 16 GiB, tlb: {l1: {entries: 60, ways: 4}}", "tlb.l1", "ways times a power of two"),
         ("ram: 16 GiB", "ram: 16 GiB, costs: {trapp: 1 us}", "machine.costs.trapp", "did you mean 'trap'"),
-        ("ram: 16 GiB", "ram: 16 GiB, costs: {trap: 1}", "machine.costs.trap", "is not a unit of a duration"),
+        ("ram: 16 GiB", "ram: 16 GiB, costs: {trap: 1}", "machine.costs.trap", "a duration needs a unit"),
         ("ram: 16 GiB", "ram: 16 GiB, swap: {device: sdb, size: 1 GiB}", "machine.swap.device", "did you mean 'sda'"),
         ("type: sata-ssd", "type: sata-sdd", "devices.sda", "did you mean 'sata-ssd'"),
         ("type: sata-ssd", "type: sata-ssd, read_latency: 5 MB/s", "sda.read_latency", "not a unit of a duration"),
@@ -137,6 +138,33 @@ def test_a_wrong_step_does_not_make_its_register_unknown(problems: Problems) -> 
     for old, new in [("- mmap: {", "- mmapp: {"), ("as: map", "as: map, foo: 1"), ("prot: READ", "prot: REED")]:
         found = problems(EXPERIMENT.replace(old, new, 1))
         assert len(found) == 1, [str(problem) for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("tasks.main.vars.bacth: 8", "no register 'bacth'; did you mean 'batch'? (known: batch)"),
+        ("constants.length: 8", "no constant 'length'; did you mean 'lenght'? (known: lenght)"),
+        ("constants.other: 8", "no constant 'other'; known: lenght"),
+        ("seeds: 8", "seeds belongs to the whole experiment; a row changes machine, kernel, files, tasks, program, constants"),
+        ("outputs.series: 3", "outputs belongs to the whole experiment; a row changes machine, kernel, files, tasks, program, constants"),
+        ("machin.ram: 8 MiB", "no key 'machin'; did you mean 'machine'? (known: constants, files, kernel, machine, program, tasks)"),
+    ],
+)
+def test_a_change_that_would_change_nothing_is_a_mistake(problems: Problems, change: str, message: str) -> None:
+    """What a row (or a sweep) sets must be read by something, or a slip of the pen goes unnoticed."""
+    text = "title: x\nmachine: whiteboard\nconstants: {lenght: 1 ms}\n"
+    text += "tasks: [{name: main, vars: {batch: 1}, program: [{compute: batch}]}]\n"
+    (found,) = problems(text + f"rows: [{{name: a, set: {{{change}}}}}]")
+    assert (found.line, found.message) == (5, message)
+
+
+def test_a_register_may_come_with_the_row_and_a_constant_with_the_command() -> None:
+    program = [{"compute": "batch * 1 us"}, {"sleep": "${pause}"}]
+    row = {"name": "a", "set": {"tasks.main.vars.batch": 3}}
+    data = {"title": "x", "machine": "whiteboard", "tasks": [{"name": "main", "program": program}], "rows": [row]}
+    (run,) = make_experiment(data, ["constants.pause=1 ms"]).runs
+    assert set(run.tasks[0].vars) == {"batch"}
 
 
 def test_keys_that_are_not_indented_are_recognised(problems: Problems) -> None:

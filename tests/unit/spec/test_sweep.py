@@ -69,6 +69,8 @@ def test_whole_mappings_have_names():
         ("{a: {key: machine.cpus, values: [%s]}, b: {key: constants.n, values: [%s]}}" % ((", ".join(map(str, range(1, 102))),) * 2), 4,
          "10201 rows are more than 10000"),
         ("3", 4, "sweep: expected a mapping"),
+        ("{RAM: {key: machine.ram, values: [128 MiB]}}\ncurves: {x: Ram}", 5, "no axis of the sweep 'Ram'; did you mean 'RAM'"),
+        ("{s: {key: seed, values: [1, 2]}}", 4, "seed belongs to the whole experiment"),
     ],
 )  # fmt: skip
 def test_mistakes(tmp_path, sweep, line, told):
