@@ -39,6 +39,8 @@ def show(args: argparse.Namespace) -> int:
     from vmsim.report.show import overview_text, proc_text, run_text
 
     results = load_results(args.dir)
+    if args.row is None and (args.seed is not None or args.proc is not None):
+        raise VmsimError(f"--seed and --proc go with --row; rows: {', '.join(row.row_id for row in results.sweep.rows)}")
     if args.row is None:
         print(overview_text(results), end="")
         return 0

@@ -239,6 +239,9 @@ def test_show_prints_an_overview_or_one_run(results: Path, vm: Callable[..., End
     status, _, err = vm("show", str(results), "--row", "onfault", "--seed", "9")
     assert status == 2 and "it has 0" in err
     assert "onfault" in vm("show", str(results), "--row", "nothing")[2]
+    for option in (("--seed", "0"), ("--proc", "smaps")):
+        status, out, err = vm("show", str(results), *option)
+        assert (status, out) == (2, "") and "go with --row" in err and "onfault" in err
 
 
 def test_check_reports_each_file(simulation: object, vm: Callable[..., Ended], tmp_path: Path) -> None:
