@@ -44,7 +44,8 @@ from vmsim.struct.rules import R_PSI
 from vmsim.struct.vmas import INDEX_BITS
 from vmsim.struct.writeback import BD_BLOCKS, BD_NEXT_BLOCK
 from vmsim.units import KIB, MIB, format_bytes
-from vmsim.workload.program import MAX_TASKS, Assembler, Assembly, signed
+from vmsim.workload.assembly import Assembly, signed
+from vmsim.workload.program import MAX_TASKS, Assembler
 from vmsim.workload.strace.source import is_log, scan_log
 from vmsim.workload.sysctls import SYSCTL_NUMBERS
 from vmsim.workload.trace.places import code_file, log_file_names, trace_request

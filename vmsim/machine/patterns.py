@@ -13,8 +13,8 @@ from vmsim.machine.streams import Streams
 from vmsim.spec.patterns import GraphPattern, HotColdPattern, ReplayPattern, StridePattern, ZipfPattern
 from vmsim.struct import files as f
 from vmsim.struct.kernel import Kernel
+from vmsim.workload.assembly import PatternUse, signed
 from vmsim.workload.patterns import FNV_OFFSET, ONE_U53, zipf_permutation
-from vmsim.workload.program import PatternUse, signed
 
 _TYPES = {
     "sequential": f.PATTERN_SEQUENTIAL, "stride": f.PATTERN_STRIDE, "uniform": f.PATTERN_UNIFORM, "zipf": f.PATTERN_ZIPF,

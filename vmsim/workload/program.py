@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from vmsim.errors import VmsimError
 from vmsim.spec.errnos import ERRNOS
-from vmsim.spec.expr import PAGE_SIZE, BinOp, Call, Expr, Num, Reg, evaluate, registers
+from vmsim.spec.expr import PAGE_SIZE, Expr, Num, Reg, evaluate, registers
 from vmsim.spec.flags import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE
 from vmsim.spec.patterns import PatternSpec
-from vmsim.spec.process_calls import FallocateStep, FtruncateStep, SwapCall, SwaponStep
 from vmsim.spec.processes import PostStep, WaitForStep, WaitStep
 from vmsim.spec.show import ShowStep
 from vmsim.spec.steps import (
@@ -30,105 +28,43 @@ from vmsim.spec.steps import (
     Step,
     TouchStep,
 )
-from vmsim.spec.syscalls import (
-    BrkStep,
-    FadviseStep,
-    FileCall,
-    LseekStep,
-    MadviseStep,
-    Mlock2Step,
-    MlockallStep,
-    MmapStep,
-    MprotectStep,
-    MremapStep,
-    MsyncStep,
-    PreadStep,
-    PwriteStep,
-    RangeCall,
-    ReadaheadStep,
-    ReadStep,
-    SyncFileRangeStep,
-    Syscall,
-    SysctlStep,
-    WriteStep,
-)
-from vmsim.spec.sysctl import RUNTIME
+from vmsim.spec.syscalls import MmapStep, Syscall
 from vmsim.spec.traces import TraceStep
 from vmsim.struct.errno import SIGBUS, SIGSEGV
-from vmsim.struct.files import FMODE_READ, FMODE_WRITE
 from vmsim.struct.kernel import NR_EVENTS
-from vmsim.struct.swaps import SWAP_FLAG_PREFER
 from vmsim.struct.syscalls import SYS_MMAP, SYSCALL_NAMES
 from vmsim.struct.tasks import NR_REGISTERS
 from vmsim.workload import instructions as ins
-from vmsim.workload.operands import process_operands
+from vmsim.workload.assembly import Assembly, Emitter, PatternUse
+from vmsim.workload.operands import call_operands
 from vmsim.workload.processes import CLONE_VM
 from vmsim.workload.strace.source import LogSource, is_log, scan_log
-from vmsim.workload.sysctls import SYSCTL_NUMBERS
 from vmsim.workload.trace.places import log_file_names, placed_areas, trace_request
 from vmsim.workload.trace.source import TraceRequest, TraceSource, scan_arena
 
-_ALU = {
-    "+": ins.ALU_ADD, "-": ins.ALU_SUB, "*": ins.ALU_MUL, "//": ins.ALU_DIV, "%": ins.ALU_MOD, "&": ins.ALU_AND, "|": ins.ALU_OR,
-    "^": ins.ALU_XOR, "<<": ins.ALU_SHL, ">>": ins.ALU_SHR, "<": ins.ALU_LT, "<=": ins.ALU_LE, "==": ins.ALU_EQ, "!=": ins.ALU_NE,
-    ">": ins.ALU_GT, ">=": ins.ALU_GE, "min": ins.ALU_MIN, "max": ins.ALU_MAX,
-}  # fmt: skip
 TASK_PAGES = (1 << 35) - 1  # of a program on x86-64
 MAX_TASKS = 1 << 14  # that the programs of a run can make
 UNKNOWN_ROUNDS = 1 << 10  # of loops whose count is not constant and of handlers, as far as room for new tasks goes
 _SIGNALS = {"SIGSEGV": SIGSEGV, "SIGBUS": SIGBUS}
 
 
-@dataclass(frozen=True)
-class PatternUse:
-    """One row of `pattern`: the pattern, the pages of its region, the part of its accesses that write, its stream's name."""
-
-    spec: PatternSpec
-    pages: int
-    writes: float
-    stream: str
-
-
-@dataclass
-class Assembly:
-    """All programs of a run: code rows, patterns (row i + 1 of `pattern`), names of phases, by mark >> 1, of events and children."""
-
-    code: list[list[int]] = field(default_factory=list)
-    patterns: list[PatternUse] = field(default_factory=list)
-    phases: list[str] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-    children: list[str] = field(default_factory=list)
-    shows: list[tuple[str, ...]] = field(default_factory=list)  # files of /proc to keep, by -1 - mark
-    traces: list[TraceSource | LogSource] = field(default_factory=list)
-    swap_areas: Mapping[str, int] = field(default_factory=dict)  # of the machine: numbers by name
-
-
-def signed(value: int) -> int:
-    """A number of up to 64 bits as the signed one of the same bits."""
-    return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
-
-
 def _expect(step: Syscall) -> int:
     return {"ok": ins.EXPECT_OK, "any": ins.EXPECT_ANY}.get(step.expect, ERRNOS.get(step.expect, 0))
 
 
-class Assembler:
+class Assembler(Emitter):
     """Appends one task's program to an assembly. `files` gives file ids by name; `page_size` is in bytes."""
 
     def __init__(
         self, out: Assembly, task: str, page_size: int, files: Mapping[str, int], variables: Mapping[str, int], task_pages: int = TASK_PAGES
     ) -> None:
-        self.out = out
-        self.task = task
-        self.page_size = page_size
+        super().__init__(out, task, page_size)
         self.files = files
         self.task_pages = task_pages
         self.variables = dict(variables)
-        self.registers: dict[str, int] = {}
         self.lengths: dict[str, Expr] = {}
         self.shared_patterns: dict[str, int] = {}
         self.handlers: list[tuple[int, OnSignalStep]] = []
-        self.temporaries = 0
         self.rounds = 1  # how often the steps in hand are run, at most
         self.forks = 0  # tasks that the program makes, at most
         self.first_pattern = self.nr_patterns = 0  # its rows of `pattern`
@@ -150,56 +86,6 @@ class Assembler:
             self.emit(ins.OP_SIGRETURN)
         self.nr_patterns = len(self.out.patterns) + 1 - self.first_pattern
         return first
-
-    def register(self, name: str) -> int:
-        """The number of a named register."""
-        number = self.registers.setdefault(name, len(self.registers))
-        if number >= NR_REGISTERS - 16:
-            raise VmsimError(f"task {self.task}: a program has at most {NR_REGISTERS - 16} registers")
-        return number
-
-    def temporary(self) -> int:
-        """A register for a part of an expression, free again at the next step."""
-        self.temporaries += 1
-        if self.temporaries > 16:
-            raise VmsimError(f"task {self.task}: an expression is too deep")
-        return NR_REGISTERS - self.temporaries
-
-    def emit(self, op: int, *operands: Expr | int, dest: int = -1, expect: int = ins.EXPECT_OK) -> int:
-        """Append one instruction; integers are immediate, expressions are computed first. Its number."""
-        row = [0] * 12
-        row[ins.CODE_OP] = op
-        for i, operand in enumerate(operands):
-            value, is_register = (signed(operand), 0) if isinstance(operand, int) else self.operand(operand)
-            row[ins.CODE_ARG + i] = value
-            row[ins.CODE_MASK] |= is_register << i
-        row[ins.CODE_DEST] = dest
-        row[ins.CODE_EXPECT] = expect
-        self.out.code.append(row)
-        return len(self.out.code) - 1
-
-    def operand(self, expr: Expr) -> tuple[int, int]:
-        """An expression as an operand: a value and 0, or a register and 1, with the code that computes it emitted."""
-        match expr:
-            case Num(value):
-                return signed(value), 0
-            case Reg(name):
-                return (self.page_size, 0) if name == PAGE_SIZE else (self.register(name), 1)
-        target = self.temporary()
-        self.compute(expr, target)
-        return target, 1
-
-    def compute(self, expr: Expr, target: int) -> None:
-        """Code that puts the value of an expression into a register."""
-        match expr:
-            case BinOp(op, left, right):
-                self.emit(ins.OP_ALU, _ALU[op], left, right, dest=target)
-            case Call("page", (inside,)):
-                self.emit(ins.OP_ALU, ins.ALU_AND, inside, -self.page_size, dest=target)
-            case Call(name, (left, right)):
-                self.emit(ins.OP_ALU, _ALU[name], left, right, dest=target)
-            case _:
-                self.emit(ins.OP_ALU, ins.ALU_ADD, expr, 0, dest=target)
 
     def steps(self, program: Program) -> None:
         """Code of steps in order."""
@@ -355,14 +241,6 @@ class Assembler:
                 raise VmsimError(f"task {self.task}: {step.file} needs a region of {size} bytes (in all), but it has {given}")
         return step.region
 
-    def numbered(self, names: list[str], name: str, most: int) -> int:
-        """The number of a name in a list, which it is added to."""
-        if name not in names:
-            if len(names) == most:
-                raise VmsimError(f"task {self.task}: more than {most} names such as {name!r}")
-            names.append(name)
-        return names.index(name)
-
     def result(self, step: Syscall) -> int:
         """The register that gets a call's result, -1 if none does."""
         return self.register(step.as_) if step.as_ else -1
@@ -411,71 +289,8 @@ class Assembler:
 
     def syscall(self, step: Syscall) -> None:
         """One system call, its operands in the order of the kernel's signature."""
-        operands = self.call_operands(step)
+        operands = call_operands(step, self.files, self.out.swap_areas)
         number = SYSCALL_NAMES.index(step.step)
         self.emit(ins.OP_SYSCALL, number, *operands, dest=self.result(step), expect=_expect(step))
         if isinstance(step, MmapStep) and step.as_:
             self.lengths[step.as_] = step.length
-
-    def call_operands(self, step: Syscall) -> tuple[Expr | int, ...]:
-        """The arguments of a system call."""
-        match step:
-            case MmapStep():
-                fd = self.descriptor(step) if step.file or step.fd is not None else -1
-                return step.addr, step.length, step.prot, step.flags, fd, step.offset
-            case MprotectStep():
-                return step.addr, step.length, step.prot
-            case Mlock2Step() | MsyncStep():
-                return step.addr, step.length, step.flags
-            case MadviseStep():
-                return step.addr, step.length, step.advice
-            case RangeCall():
-                return step.addr, step.length
-            case MlockallStep():
-                return (step.flags,)
-            case MremapStep():
-                return step.addr, step.old_length, step.new_length, step.flags, step.new_addr
-            case BrkStep():
-                return (step.addr,)
-            case SysctlStep(name=name, value=value):
-                limits = RUNTIME[name]
-                return SYSCTL_NUMBERS[name], value, limits.minimum, limits.maximum
-            case SwapCall():
-                return self.swap_operands(step)
-            case FileCall():
-                return self.descriptor(step), *self.file_operands(step)
-        return process_operands(step)
-
-    def descriptor(self, step: MmapStep | FileCall) -> Expr | int:
-        """The descriptor that a call is made with."""
-        if step.file is not None:
-            return self.files[step.file] << 2 | FMODE_READ | FMODE_WRITE
-        return Num(-1) if step.fd is None else step.fd
-
-    def swap_operands(self, step: SwapCall) -> tuple[int, ...]:
-        """The area of a call on swap, by its number, and swapon's flags."""
-        area = self.out.swap_areas[step.area]
-        if not isinstance(step, SwaponStep):
-            return (area,)
-        return area, step.flags if step.priority is None else step.flags | SWAP_FLAG_PREFER | step.priority
-
-    def file_operands(self, step: FileCall) -> tuple[Expr | int, ...]:
-        """The arguments of a call on a file, after its descriptor."""
-        match step:
-            case PreadStep() | PwriteStep():
-                return step.length, step.offset
-            case ReadStep() | WriteStep():
-                return (step.length,)
-            case LseekStep():
-                return step.offset, step.whence
-            case FadviseStep():
-                return step.offset, step.length, step.advice
-            case SyncFileRangeStep():
-                return step.offset, step.length, step.flags
-            case ReadaheadStep():
-                return step.offset, step.length
-            case FtruncateStep():
-                return (step.length,)
-            case FallocateStep():
-                return step.mode, step.offset, step.length
-        return ()
