@@ -12,7 +12,7 @@ from vmsim.errors import VmsimError
 from vmsim.experiment.record import Curves, LatencyRecord, SeriesRecord
 from vmsim.experiment.store import Results
 from vmsim.report.compare import percentile
-from vmsim.report.plots import curves, outcomes, percentiles, timeline
+from vmsim.report.plots import curves, outcomes, percentiles, series, timeline
 from vmsim.report.plots.style import style
 
 
@@ -62,8 +62,10 @@ def test_what_a_row_did_not_complete_is_told() -> None:
 
 
 def test_outcomes_tell_time_or_what_stopped_a_run() -> None:
-    """A column for each combination of the axes; the time is that of all phases."""
+    """A column for each combination of the axes where rows are lines; the time is that of all phases."""
     results = swept()
+    rows = tuple(dataclasses.replace(row, line="plain") for row in results.sweep.rows)
+    results = dataclasses.replace(results, sweep=dataclasses.replace(results.sweep, rows=rows))
     killed = dataclasses.replace(results.runs[0], stopped_by="killed by the OOM killer")
     figure = drawn(outcomes, dataclasses.replace(results, runs=(killed, *results.runs[1:])))
     (axes,) = figure.axes  # type: ignore[attr-defined]
@@ -72,6 +74,24 @@ def test_outcomes_tell_time_or_what_stopped_a_run() -> None:
     told = [text.get_text() for text in axes.texts]
     assert told[0].startswith("OOM kill\n")
     assert told[1] == f"{total / 1e9:.3g} s"
+
+
+def test_outcomes_without_lines_have_the_first_axis_across() -> None:
+    results = swept()
+    rows = tuple(dataclasses.replace(row, at={"RAM": ram, "kernel": kernel}) for row, (ram, kernel) in zip(
+        results.sweep.rows, (("1 GiB", "4.4"), ("1 GiB", "6.1"), ("2 GiB", "4.4"), ("2 GiB", "6.1")), strict=True))  # fmt: skip
+    (axes,) = drawn(outcomes, dataclasses.replace(results, sweep=dataclasses.replace(results.sweep, rows=rows))).axes  # type: ignore[attr-defined]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["RAM 1 GiB", "RAM 2 GiB"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["kernel 4.4", "kernel 6.1"]
+    assert [text.get_position() for text in axes.texts] == [(0, 0), (0, 1), (1, 0)]  # the fourth has no run
+
+
+def test_series_leave_out_what_stays_0() -> None:
+    kept = tuple(SeriesRecord(name, (0, 10), values) for name, values in {"a": (0, 0), "b": (0, 3), "c": (1, 0), "d": (0, 0)}.items())
+    run = dataclasses.replace(synthetic.run("plain"), series=kept)
+    figure = drawn(series, Results(Path("r"), synthetic.sweep(), (run,)))
+    assert [axes.get_title("left") for axes in figure.axes] == ["b", "c"]  # type: ignore[attr-defined]
+    assert figure.get_suptitle().endswith("(2 that stay 0 are left out)")  # type: ignore[attr-defined]
 
 
 def test_curves_need_a_sweep_and_known_names() -> None:

@@ -1,4 +1,7 @@
-"""How each row of a sweep ended, as a chequered table: rows downwards, the combinations of the axes' values across."""
+"""How each row of a sweep ended, as a chequered table: rows downwards, the combinations of the axes' values across.
+
+A sweep of an experiment without rows has its first axis across, and the others downwards.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,12 @@ def draw(results: Results) -> Figure:
     axes_names = list(dict.fromkeys(axis for row in results.sweep.rows for axis in row.at))
     if not axes_names:
         raise VmsimError(f"{results.path} has no sweep to draw (rows without `at`)")
+    across = axes_names if any(row.line for row in results.sweep.rows) else axes_names[:1]
     cells: dict[tuple[str, str], Cell] = {}
     for row, runs in rows_with_runs(results):
-        column = "\n".join(f"{axis} {row.at[axis]}" for axis in axes_names if axis in row.at)
-        cells[row.line or row.row_name, column] = _cell(runs)
+        column = "\n".join(f"{axis} {row.at[axis]}" for axis in across if axis in row.at)
+        line = row.line or ", ".join(f"{axis} {value}" for axis, value in row.at.items() if axis not in across)
+        cells[line, column] = _cell(runs)
     lines = list(dict.fromkeys(line for line, _ in cells))
     columns = list(dict.fromkeys(column for _, column in cells))
     figure = new_figure(3.6 + 1.25 * len(columns), 1.9 + 0.5 * len(lines), f"{results.sweep.title}: how each run ended")

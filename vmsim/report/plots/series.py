@@ -17,12 +17,17 @@ def draw(results: Results) -> Figure:
     counters = list(dict.fromkeys(series.counter for _, kept in rows for series in kept))
     if not counters:
         raise VmsimError(f"{results.path} has no series to draw (outputs: series)")
-    figure = new_figure(12.5, 1.4 + 2.3 * len(counters), f"{results.sweep.title}: counters over simulated time")
+    told = f"{results.sweep.title}: counters over simulated time"
+    moved = [name for name in counters if any(any(series.value) for _, kept in rows for series in kept if series.counter == name)]
+    if moved and moved != counters:
+        told += f" ({len(counters) - len(moved)} that stay 0 are left out)"
+        counters = moved
+    figure = new_figure(12.5, 1.4 + 2.3 * len(counters), told)
     panels = figure.subplots(len(counters), 1, sharex=True, squeeze=False)[:, 0]
     lines = {}
     for number, (name, kept) in enumerate(rows):
         look = line_look(number, len(rows))
-        for series in kept:
+        for series in [series for series in kept if series.counter in counters]:
             seconds = [t / NS_PER_S for t in series.t_ns]
             axes = panels[counters.index(series.counter)]
             (lines[wrapped(name, 40)],) = axes.plot(seconds, series.value, **look)
