@@ -6,7 +6,7 @@ from typing import Any
 
 from scenario import start
 
-from vmsim.machine.switch import ENTRIES
+from vmsim.machine.switch import compiled_entries
 from vmsim.machine.verify import verify
 from vmsim.machine.verify_vmas import vma_list
 from vmsim.struct import files as f
@@ -29,7 +29,8 @@ class Shell:
     def __init__(self, **given: Any) -> None:
         self.built = start([], **{"image": "none", **given})
         self.kernel = self.built.kernel
-        self.handle = ENTRIES.handle(self.kernel)
+        self.entries = compiled_entries()
+        self.handle = self.entries.handle(self.kernel)
         self.dead = False
         self.now = 0
 
@@ -85,7 +86,7 @@ class Shell:
         code[_ROW + 1, ins.CODE_OP] = ins.OP_PHASE
         task[t.T_PC] = _ROW
         while True:
-            done = ENTRIES.run_task(self.handle, 0, 1, self.now, self.now, L_RUNQ, self.now, _LONG)
+            done = self.entries.run_task(self.handle, 0, 1, self.now, self.now, L_RUNQ, self.now, _LONG)
             self.now, reason = int(done[0]), int(done[1])
             self.complete_reads()
             if reason == t.SLICE_PHASE:
@@ -99,4 +100,4 @@ class Shell:
         kernel = self.kernel
         kernel.sc[SC_NR_NEW_BIOS] = 0
         for bio in (kernel.bio[:, f.B_STATE] != f.BIO_FREE).nonzero()[0].tolist():
-            ENTRIES.complete_bio(self.handle, bio, 0)
+            self.entries.complete_bio(self.handle, bio, 0)

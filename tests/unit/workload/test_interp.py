@@ -10,7 +10,7 @@ from scenario import PAGE, mmap, start
 
 from vmsim.machine.build import Built
 from vmsim.machine.slices import GOES_ON
-from vmsim.machine.switch import ENTRIES
+from vmsim.machine.switch import compiled_entries
 from vmsim.machine.verify import verify
 from vmsim.struct import files as f
 from vmsim.struct import tasks as t
@@ -52,13 +52,15 @@ def run_in_slices(budgets: Any) -> tuple[Built, int]:
     """
     built = start(PROGRAM, files={"data": {"size": 64 * PAGE}}, capabilities=["CAP_IPC_LOCK"], ram="32 MiB")
     kernel, now, column, slices = built.kernel, 0, L_RUNQ, 0
+    entries = compiled_entries()
+    handle = entries.handle(kernel)
     while True:
-        done = ENTRIES.run_task(ENTRIES.handle(kernel), 0, 1, now, now, column, now, budgets())
+        done = entries.run_task(handle, 0, 1, now, now, column, now, budgets())
         assert done[0] >= now
         now, column, slices = int(done[0]), GOES_ON, slices + 1
         kernel.sc[SC_NR_NEW_BIOS] = 0
         for bio in (kernel.bio[:, f.B_STATE] != f.BIO_FREE).nonzero()[0].tolist():
-            ENTRIES.complete_bio(ENTRIES.handle(kernel), bio, 0)
+            entries.complete_bio(handle, bio, 0)
         if done[1] == t.SLICE_EXIT:
             verify(kernel)
             return built, slices
@@ -95,8 +97,9 @@ def test_accesses_are_each_counted_once(uncut: Built) -> None:
 def test_a_slice_ends_soon_after_its_budget(uncut: Built) -> None:
     """A slice of compute and hits overshoots by less than one access; nothing is split below that."""
     built = start([{"compute": "1 ms"}], image="none")
-    kernel = built.kernel
-    done = ENTRIES.run_task(ENTRIES.handle(kernel), 0, 1, 0, 0, GOES_ON, 0, 250_000)
+    entries = compiled_entries()
+    handle = entries.handle(built.kernel)
+    done = entries.run_task(handle, 0, 1, 0, 0, GOES_ON, 0, 250_000)
     assert (done[0], done[1]) == (250_000, t.SLICE_BUDGET)
-    done = ENTRIES.run_task(ENTRIES.handle(kernel), 0, 1, 250_000, 250_000, GOES_ON, 250_000, 1 << 60)
+    done = entries.run_task(handle, 0, 1, 250_000, 250_000, GOES_ON, 250_000, 1 << 60)
     assert (done[0], done[1]) == (1_000_000, t.SLICE_EXIT)
