@@ -15,7 +15,7 @@ from vmsim.spec.counters import DEVICE_COUNTERS, PSI_COUNTERS, SERIES_COUNTERS, 
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.reclaim import N_SWAP_CACHE, N_SWAP_FREE
 from vmsim.struct.vmstat import VMSTAT_NAMES
-from vmsim.units import KIB, NS_PER_MS
+from vmsim.units import KIB, NS_PER_MS, format_duration
 
 _SWAP: Final[Mapping[str, int]] = dict(zip(SWAP_COUNTERS, (N_SWAP_FREE, N_SWAP_CACHE), strict=True))
 # Fields of /sys/block/DEVICE/stat (Documentation/block/stat.txt), and the bytes rather than sectors of 512.
@@ -34,6 +34,8 @@ _DEVICE: Final[Mapping[str, Callable[[IoStat, int], int]]] = dict(
         strict=True,
     )
 )
+
+MOST_VALUES: Final = 10_000_000  # of one run, some hundred megabytes
 
 
 class Series:
@@ -64,6 +66,9 @@ class Series:
         """One more row, for now."""
         now = self._clock.now
         if not self.t_ns or self.t_ns[-1] != now:
+            if len(self.t_ns) * len(self.names) >= MOST_VALUES:
+                told = f"a series of {len(self.t_ns):,} samples by {format_duration(now)}"
+                raise VmsimError(f"{told}: outputs.series.interval, {format_duration(self.interval_ns)}, is too short for so long a run")
             self.t_ns.append(now)
             self.rows.append([read() for read in self._readers])
 

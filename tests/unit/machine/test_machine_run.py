@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmsim.errors import ImpossibleState
+from vmsim.errors import ImpossibleState, VmsimError
 from vmsim.machine.ending import FINISHED, STUCK, UNTIL
 from vmsim.machine.machine import Options
 from vmsim.machine.task import Task
@@ -152,6 +152,22 @@ def test_samples_do_not_keep_a_stuck_machine_running(lab):
     run = lab([[("wait", t.WAIT_MEMORY, 0)]], options=Options(series=Series(1000, ["pgfault"])))
     assert run.machine.run().stuck
     assert run.now == 0
+
+
+def test_a_series_of_too_many_samples_ends_with_a_word_on_its_interval(lab, monkeypatch):
+    """A hundred values are two counters at 50 times; the 51st, after 50 intervals, is too many."""
+    from vmsim.machine import series
+
+    monkeypatch.setattr(series, "MOST_VALUES", 100)
+    for count, times in ((49, 50), (50, None)):
+        sampled = series.Series(1000, ["pgfault", "pgfree"])
+        run = lab([[("sleep", count * 1000), ("cpu", 0)]], options=Options(series=sampled))
+        if times is None:
+            with pytest.raises(VmsimError, match=r"50 samples .*outputs.series.interval"):
+                run.machine.run()
+        else:
+            run.machine.run()
+            assert len(sampled.t_ns) == times
 
 
 def test_memory_waits_end_by_time_or_by_memory(lab):
