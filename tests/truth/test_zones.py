@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vmsim.experiment.validate.machine import thp_mode
 from vmsim.machine.build import build
 from vmsim.spec.experiment import Scenario
 from vmsim.struct import pages as pg
@@ -27,7 +28,7 @@ def scenario(version: str, boot: dict[str, Any], **machine: Any) -> Scenario:
     return Scenario.model_validate(
         {
             "machine": {"ram": qemu["mem_mb"] << 20, "cpus": qemu["cpus"], **machine},
-            "kernel": {"version": version, "transparent_hugepage": "always" if "always" in qemu["append"] else "never"},
+            "kernel": {"version": version, "transparent_hugepage": thp_mode(boot["thp"])},
             "tasks": [{"name": "idle", "program": [{"compute": "1 us"}]}],
         }
     )
@@ -58,3 +59,11 @@ def test_memtotal_follows_from_ram(version: str, boot: dict[str, Any]) -> None:
     kernel = build(scenario(version, boot)).kernel
     difference = abs(int(kernel.sc[SC_TOTALRAM]) - boot["meminfo_kb"]["MemTotal"] // 4)
     assert difference <= (0 if version == "4.4.1" else 70)
+
+
+def test_huge_pages_switched_on_later_raise_min_free_kbytes() -> None:
+    """A kernel of 512 MiB boots with them off; when `always` was then written to the file, it showed these (e_misc_512M, fork_thp)."""
+    boot = next(given.values[1] for given in BOOTS if given.id == "4.4.1 mem512_cpu1_transparent_hugepage=never")
+    managed = {zone["zone"]: {"managed": zone["managed"]} for zone in boot["zoneinfo"] if zone["present"]}
+    kernel = build(scenario("4.4.1", {**boot, "thp": "[always] madvise never"}, zones=managed)).kernel
+    assert kernel.sysctl[SYS_MIN_FREE_KBYTES] == 25260

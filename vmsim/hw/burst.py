@@ -19,7 +19,7 @@ from vmsim.hw.tlb import (
     asid_tag,
     walk_cache_epoch,
 )
-from vmsim.hw.walk import NODE_ENTRIES
+from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, TABLE_HUGE
 from vmsim.struct.costs import C_TLB_L2_HIT, C_TRAP, C_USER_ACCESS, C_WALK_CACHED_REF, C_WALK_MEMORY_REF
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import (
@@ -38,6 +38,7 @@ from vmsim.struct.kernel import (
     G_SOFTWARE_REFILL,
     NR_GEOMETRY,
     SC_DEADLINE,
+    SC_HUGE_BITS,
 )
 from vmsim.struct.ledger import L_TRAP, L_WALK, NR_CPU_WORK
 from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG
@@ -65,7 +66,8 @@ N_WALKS = 2
 NR_KINDS_COUNTED = 8
 N_FIRST = 8  # which of these the first access counts in, -1 if it isn't told apart
 N_FIRST_NS = 9  # and what that took
-NR_COUNTS = 10
+N_HUGE_WALKS = 10  # the same of walks that end at a huge page, a level earlier
+NR_COUNTS = 16
 
 
 @inlined
@@ -129,8 +131,9 @@ def _enter(tlb, base, ways, tag):
 
 def _mmu_for(fixed):
     """The loop over a burst and the failed walk for the geometry `fixed`, a tuple, whose numbers become constants;
-    None: for any, from `k.geo`.
+    None: for any, from `k.geo`, and for mappings of huge pages as well.
     """
+    huge = fixed is None
     if fixed is None:
 
         @inlined
@@ -157,7 +160,7 @@ def _mmu_for(fixed):
     def fetch(k, pgd, buffer, slots, first, last):
         """Find the leaf slots of the accesses first..last - 1 and ask the host's cache for their entries.
 
-        Where there is no table, the slot is one of the table of nothing.
+        Where there is no table, the slot is one of the table of nothing; that of the entry for a huge page is negative.
 
         Returns `last`, or the first access to a page beyond all page tables.
         """
@@ -176,6 +179,8 @@ def _mmu_for(fixed):
                 node = below(k, node, level, vpn)
             slot = node + NODE_ENTRIES + (vpn & leaf_mask)
             slots[i & (FETCHED - 1)] = slot
+            if huge and pt[node + NODE_COUNT] & TABLE_HUGE != 0:
+                slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
             prefetch(pt, slot)
         return last
 
@@ -235,6 +240,7 @@ def _mmu_for(fixed):
         for spared in range(upper + 1):
             kind_ns[N_WALKS + spared] = l1_ns + walk_ns(k, spared, upper) + refill_ns(k)
             most_ns = max(most_ns, kind_ns[N_WALKS + spared])
+        leaf_bits = geo(k, G_BITS + upper)
         before, deadline = spent_ns(k), k.sc[SC_DEADLINE]
         spent = before
         pos, end = task[T_BUF_POS], task[T_BUF_LEN]
@@ -255,14 +261,18 @@ def _mmu_for(fixed):
             while pos < stop:
                 access = buffer[pos]
                 vpn, write = access >> 1, access & 1
+                number = vpn
+                if huge and slots[pos & (FETCHED - 1)] < 0:  # one translation, under its first page, in the set of its number
+                    number = vpn >> leaf_bits
+                    vpn = number << leaf_bits
                 tag = asid | vpn << TAG_VPN | TAG_VALID
-                l1_set = (vpn & l1_mask) * l1_ways
+                l1_set = (number & l1_mask) * l1_ways
                 held = _holds(tlb, l1_set, l1_ways, tag)
                 if held != 0 and (write == 0 or _may_write(tlb, l1_set, l1_ways, tag)):
                     done += 1 << N_L1 * COUNT_BITS
                     pos += 1
                     continue
-                l2_set = l2_first + (vpn & l2_mask) * l2_ways
+                l2_set = l2_first + (number & l2_mask) * l2_ways
                 held |= _holds(tlb, l2_set, l2_ways, tag)
                 if held != 0:  # in the second level, or without the right to write: both levels agree on that
                     way = match_ways(tlb, l2_set, l2_ways, tag | TAG_WRITE, TAG_WRITE)
@@ -271,11 +281,19 @@ def _mmu_for(fixed):
                         done += 1 << N_L2 * COUNT_BITS
                         pos += 1
                         continue
-                tag = refill(k, pt, slots[pos & (FETCHED - 1)], write, tag)
+                slot, level = slots[pos & (FETCHED - 1)], upper
+                if huge and slot < 0:
+                    slot, level = -slot, upper - 1
+                tag = refill(k, pt, slot, write, tag)
                 if tag == 0:
                     reason = ACCESS_FAULT
                     break
-                done += 1 << (N_WALKS + spared_levels(k, pwc, upper, prefix, vpn)) * COUNT_BITS
+                spared = spared_levels(k, pwc, level, prefix, vpn)
+                if huge and level < upper:
+                    counts[N_HUGE_WALKS + spared] += 1
+                    spent += l1_ns + walk_ns(k, spared, level) + refill_ns(k)
+                else:
+                    done += 1 << (N_WALKS + spared) * COUNT_BITS
                 if held == 0:
                     push_way(tlb, l1_set, l1_ways, tag)
                     push_way(tlb, l2_set, l2_ways, tag)
@@ -292,6 +310,9 @@ def _mmu_for(fixed):
                 for kind in range(N_WALKS + upper + 1):
                     if counts[kind] != 0:
                         counts[N_FIRST] = kind
+                for spared in range(upper if huge else 0):
+                    if counts[N_HUGE_WALKS + spared] != 0:
+                        counts[N_FIRST] = N_HUGE_WALKS + spared
                 counts[N_FIRST_NS] = spent - before
                 apart = 0
         task[T_BUF_POS] = pos
@@ -313,6 +334,9 @@ def _mmu_for(fixed):
             depth += 1
             if depth < upper:
                 node = below(k, node, depth, vpn)
+            elif huge and k.pt[node + NODE_COUNT] & TABLE_HUGE != 0:
+                depth -= 1
+                break
         spared = spared_levels(k, k.pwc_tag[cpu], depth, asid_of(k, mm) | walk_cache_epoch(k, cpu), vpn)
         k.led[L_WALK] += walk_ns(k, spared, depth)
         k.led[L_TRAP] += refill_ns(k)
@@ -327,8 +351,8 @@ burst_own, failed_walk_own = _mmu_for(tuple(int(number) for number in _OWN))
 
 @inlined
 def has_own_loop(k):
-    """Whether this machine's geometry is the one whose numbers are constants in a loop of its own."""
-    different = 0
+    """Whether this machine's geometry is the one whose numbers are constants in a loop of its own; that loop knows no huge pages."""
+    different = k.sc[SC_HUGE_BITS]
     for column in range(NR_GEOMETRY):
         different |= k.geo[column] ^ _OWN[column]
     return different == 0

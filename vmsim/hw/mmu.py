@@ -6,6 +6,7 @@ from vmsim.hw.burst import (
     ACCESS_FAULT,
     N_FIRST,
     N_FIRST_NS,
+    N_HUGE_WALKS,
     N_L1,
     N_L2,
     N_WALKS,
@@ -39,6 +40,20 @@ from vmsim.struct.ways import scratch_row
 
 
 @compiled
+def _settle_walks(k, cpu, tid, counts, kind, spared, depth):
+    """Charge and count the walks of one kind, which read `depth` upper tables but for those spared; how many they are."""
+    led, stat, number = k.led, k.tlb_stat[cpu], counts[kind]
+    number_ns = walk_ns(k, spared, depth)
+    led[L_WALK] += number * number_ns
+    led[L_TRAP] += number * refill_ns(k)
+    stat[TS_WALKS] += number
+    stat[TS_WALK_REFS] += number * (depth - spared + 1)
+    shown = number - (1 if counts[N_FIRST] == kind else 0)
+    k.hist[tid * NR_KINDS + KIND_WALK, hist_bucket(k.cost[C_USER_ACCESS] + number_ns + refill_ns(k))] += shown
+    return number
+
+
+@compiled
 def _settle(k, cpu, tid, work_ns, counts):
     """Charge and count the accesses that a burst completed; one that was told apart is not in the histogram."""
     cost, led, stat = k.cost, k.led, k.tlb_stat[cpu]
@@ -53,16 +68,10 @@ def _settle(k, cpu, tid, work_ns, counts):
         hits[hist_bucket(user_ns)] += counts[N_L1] - (1 if counts[N_FIRST] == N_L1 else 0)
         hits[hist_bucket(user_ns + l2_ns)] += counts[N_L2] - (1 if counts[N_FIRST] == N_L2 else 0)
     for spared in range(upper + 1):
-        number = counts[N_WALKS + spared]
-        if number > 0:
-            number_ns = walk_ns(k, spared, upper)
-            accesses += number
-            led[L_WALK] += number * number_ns
-            led[L_TRAP] += number * refill_ns(k)
-            stat[TS_WALKS] += number
-            stat[TS_WALK_REFS] += number * (upper - spared + 1)
-            shown = number - (1 if counts[N_FIRST] == N_WALKS + spared else 0)
-            k.hist[tid * NR_KINDS + KIND_WALK, hist_bucket(user_ns + number_ns + refill_ns(k))] += shown
+        if counts[N_WALKS + spared] > 0:
+            accesses += _settle_walks(k, cpu, tid, counts, N_WALKS + spared, spared, upper)
+        if counts[N_HUGE_WALKS + spared] > 0:
+            accesses += _settle_walks(k, cpu, tid, counts, N_HUGE_WALKS + spared, spared, upper - 1)
     led[L_USER] += accesses * (user_ns + work_ns)
     k.task[tid, T_ACCESSES] += accesses
 

@@ -10,7 +10,9 @@ from vmsim.mm.boot import add_zone, finish_boot, take_for_kernel
 from vmsim.mm.page_alloc_init import (
     Node,
     WatermarkRules,
+    has_memory_for_thp,
     init_zones,
+    set_recommended_min_free_kbytes,
     setup_pagesets,
     setup_per_zone_lowmem_reserve,
     setup_per_zone_wmarks,
@@ -22,6 +24,7 @@ from vmsim.struct import pages as pg
 from vmsim.struct import rules as r
 from vmsim.struct.kernel import Kernel
 
+_THP_MODES = {"never": kn.THP_NEVER, "madvise": kn.THP_MADVISE, "always": kn.THP_ALWAYS}
 BOOT_SYSCTLS = (
     "vm.min_free_kbytes", "vm.watermark_scale_factor", "vm.lowmem_reserve_ratio", "vm.percpu_pagelist_fraction",
 )  # fmt: skip
@@ -56,11 +59,27 @@ def boot(kernel: Kernel, zones: list[ZoneMap], scenario: Scenario) -> None:
     thp = scenario.kernel.transparent_hugepage != "never"
     node = Node(rows, [zone.name for zone in zones], int(kernel.geo[kn.G_PAGE_SHIFT]), scenario.machine.cpus, _rules(kernel, scenario))
     kernel.sysctl[kn.SYS_MIN_FREE_KBYTES] = init_zones(node, [zone.late for zone in zones], thp)
+    _enable_huge_pages(kernel, node, scenario)
     _write_settings(kernel, node, scenario)
     kernel.sc[kn.SC_TOTALRESERVE] = totalreserve_pages(node)
     for number, zone in enumerate(zones):
         take_for_kernel(kernel.k, number, zone.used)
     finish_boot(kernel.k)
+
+
+def _enable_huge_pages(kernel: Kernel, node: Node, scenario: Scenario) -> None:
+    """As the kernel boots with the setting; where it has turned huge pages off (hugepage_init), as if it were written afterwards.
+
+    Turning them off also turned use_zero_page off, and writing the setting computes the watermarks again.
+    """
+    mode = _THP_MODES[scenario.kernel.transparent_hugepage]
+    kernel.sysctl[kn.SYS_THP_ENABLED] = mode
+    if mode == kn.THP_NEVER:
+        return
+    kernel.sc[kn.SC_HUGE_BITS] = kernel.geo[kn.G_BITS + int(kernel.geo[kn.G_LEVELS]) - 1]
+    kernel.sysctl[kn.SYS_THP_ZERO_PAGE] = has_memory_for_thp(node)
+    if not has_memory_for_thp(node):
+        kernel.sysctl[kn.SYS_MIN_FREE_KBYTES] = set_recommended_min_free_kbytes(node, int(kernel.sysctl[kn.SYS_MIN_FREE_KBYTES]))
 
 
 def _rules(kernel: Kernel, scenario: Scenario) -> WatermarkRules:

@@ -36,12 +36,19 @@ def generation_lists(kernel: Kernel) -> Iterator[tuple[str, int, int, int]]:
                 yield f"list of {('anonymous', 'file')[file]} pages of zone {zone}, generation {gen}", row, file, zone
 
 
+def page_counts(kernel: Kernel, pfns: Ints) -> Ints:
+    """How many pages each page counts for: a huge page for all that it consists of."""
+    counts: Ints = np.where(kernel.frame[pfns, p.P_FLAGS] & p.PG_HEAD != 0, 1 << int(kernel.sc[kn.SC_HUGE_BITS]), 1)
+    return counts
+
+
 def zone_lists(kernel: Kernel, pages: Ints) -> Iterator[list[int]]:
     """For each zone how many of the pages are on each kind of list."""
     zone = np.searchsorted(kernel.zone[: kernel.sc[kn.SC_NR_ZONES], p.Z_START_PFN], pages, "right") - 1
     lists = list_of(kernel, kernel.frame[pages, p.P_FLAGS])
     for number in range(int(kernel.sc[kn.SC_NR_ZONES])):
-        yield np.bincount(lists[zone == number], minlength=p.NR_LRU_LISTS).tolist()
+        mine = zone == number
+        yield np.bincount(lists[mine], page_counts(kernel, pages[mine]), p.NR_LRU_LISTS).astype(np.int64).tolist()
 
 
 def generation_sizes(kernel: Kernel, pages: Ints) -> Iterator[str]:

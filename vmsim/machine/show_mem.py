@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmsim.machine.generations import list_of
 from vmsim.struct import kernel as kn
@@ -180,20 +181,27 @@ class MemInfo:
         yield f"Total swap = {self._kb(int(node[rc.N_SWAP_TOTAL]))}kB"
 
 
+def _handed_out(kernel: Kernel, zone: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The rows of the frames of a zone that were ever handed out, some at a time."""
+    begin = int(zone[p.Z_FIRST_PFN])
+    for low, high in ((begin, int(zone[p.Z_NEXT_NEW])), (int(zone[p.Z_NEW_END]), begin + int(zone[p.Z_MANAGED]))):
+        for first in range(low, high, _CHUNK):
+            yield kernel.frame[first : min(first + _CHUNK, high)]
+
+
 def zone_pages(kernel: Kernel, number: int) -> ZonePages:
     """Count a zone's pages by their flags."""
     zone = kernel.zone[number]
     lists = np.zeros(p.NR_LRU_LISTS, np.int64)
     counts = np.zeros(6, np.int64)
-    last = int(zone[p.Z_NEXT_NEW])
-    for first in range(int(zone[p.Z_FIRST_PFN]), last, _CHUNK):
-        frames = kernel.frame[first : min(first + _CHUNK, last)]
+    for frames in _handed_out(kernel, zone):
         flags, mapping, mapcount = frames[:, p.P_FLAGS], frames[:, p.P_MAPPING], frames[:, p.P_MAPCOUNT]
         anon, of_file = flags & p.PG_ANON != 0, mapping < 0
-        listed = flags[flags & p.PG_LRU != 0]
-        lists += np.bincount(list_of(kernel, listed), minlength=p.NR_LRU_LISTS)
+        pages = np.where(flags & p.PG_HEAD != 0, 1 << int(kernel.sc[kn.SC_HUGE_BITS]), 1)
+        listed = flags & p.PG_LRU != 0
+        np.add.at(lists, list_of(kernel, flags[listed]), pages[listed])
         counts += [
-            np.count_nonzero(found)
+            pages[found != 0].sum()
             for found in (
                 flags & p.PG_MLOCKED,
                 of_file & (flags & (p.PG_DIRTY | p.PG_SWAPBACKED) == p.PG_DIRTY),

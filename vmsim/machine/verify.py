@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmsim.errors import ImpossibleState
-from vmsim.machine.generations import generation_lists, generation_sizes, list_of, zone_lists
+from vmsim.hw.walk import TABLE_HUGE
+from vmsim.machine.generations import generation_lists, generation_sizes, list_of, page_counts, zone_lists
+from vmsim.machine.verify_huge import check_huge, free_blocks
 from vmsim.machine.verify_swap import check_swap
 from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
 from vmsim.machine.verify_writeback import check_writeback
@@ -40,6 +42,7 @@ class Mappings:
     vpn: Ints
     entry: Ints
     tables: tuple[int, ...]  # frames of page tables
+    huge: tuple[tuple[int, int, int], ...] = ()  # address space, first page and table of each huge page that is mapped; one entry above
 
     @property
     def pfn(self) -> Ints:
@@ -77,6 +80,7 @@ def _disagreements(kernel: Kernel) -> Iterator[str]:
     yield from problems
     yield from _check_use(kernel, used, mappings)
     yield from _check_rmap(kernel, used, mappings)
+    yield from check_huge(kernel, used, mappings.huge)
     yield from _check_rss(kernel, mappings)
     yield from _check_rights(kernel, mappings)
     yield from _check_page_cache(kernel, used)
@@ -105,15 +109,18 @@ def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
         start = int(zone[p.Z_START_PFN])
         first = int(zone[p.Z_FIRST_PFN])
         last = first + int(zone[p.Z_MANAGED])
-        stack = kernel.free_stack[start : start + zone[p.Z_NR_STACK]]
-        free = set(stack.tolist())
         name = f"zone {number}"
+        whole, found = free_blocks(kernel, number, name)
+        problems += found
+        stack = np.concatenate([kernel.free_stack[start : start + zone[p.Z_NR_STACK]], whole])
+        free = set(stack.tolist())
         problems += _differs(f"{name}: frames on the free stack", len(stack), len(free))
         listed = int(kernel.pcp[:, number].sum())
-        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]) + listed, len(free) + last - int(zone[p.Z_NEXT_NEW]))
-        outside = [pfn for pfn in free if not first <= pfn < zone[p.Z_NEXT_NEW]]
+        new = range(int(zone[p.Z_NEXT_NEW]), int(zone[p.Z_NEW_END]))
+        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]) + listed, len(free) + len(new))
+        outside = [pfn for pfn in free if not first <= pfn < last or pfn in new]
         problems += [f"{name}: frame {pfn} is on the free stack, but was never handed out" for pfn in outside]
-        handed = np.arange(first, zone[p.Z_NEXT_NEW])
+        handed = np.concatenate([np.arange(first, new.start), np.arange(new.stop, last)])
         in_use = handed[~np.isin(handed, stack)]
         used.append(in_use)
         problems += [f"frame {pfn} is free, but not clear" for pfn in stack[kernel.frame[stack].any(axis=1)].tolist()]
@@ -140,12 +147,13 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
                 yield f"{name}: {problem}"
                 continue
             flags = frame[pages, p.P_FLAGS]
+            length = int(page_counts(kernel, pages).sum())
             own = np.zeros(len(pages), np.int64) if node_lru else np.searchsorted(starts, pages, "right") - 1
             belongs = (flags & p.PG_LRU != 0) & (list_of(kernel, flags) == lru) & (own == zone)
             yield from (f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist())
             if not kernel.rule[R_LRU_GEN] or lru == p.LRU_UNEVICTABLE:
-                yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), len(pages))
-            lengths[lru] += len(pages)
+                yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), length)
+            lengths[lru] += length
             seen += pages.tolist()
     if kernel.rule[R_LRU_GEN]:
         pages, problems = _generations(kernel, starts, len(used))
@@ -205,6 +213,7 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
     problems: list[str] = []
     tables: list[int] = []
     parts: list[tuple[Ints, Ints, Ints]] = []
+    huge: list[tuple[int, int, int]] = []
     for mm in address_spaces(kernel):
         nodes = [(int(kernel.mm[mm, v.MM_PGD]), 0)]
         by_level = []
@@ -215,7 +224,10 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
                 row = kernel.pt[node + _NODE_ENTRIES : node + _NODE_ENTRIES + (1 << int(geo[kn.G_BITS + level]))]
                 full = np.flatnonzero(row)
                 where = f"address space {mm}: table of level {level} at page {first}"
-                problems += _differs(f"{where}: its count", int(kernel.pt[node + 1]), len(full))
+                problems += _differs(f"{where}: its count", int(kernel.pt[node + 1]) & ~TABLE_HUGE, len(full))
+                if kernel.pt[node + 1] & TABLE_HUGE:
+                    huge.append((mm, first, node))
+                    full = full[:1]
                 tables.append(int(kernel.pt[node]))
                 vpns = first + (full << int(geo[kn.G_SHIFT + level]))
                 if level == levels - 1:
@@ -231,14 +243,14 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
         )
     none = np.zeros(0, np.int64)
     mms, vpns, entries = (np.concatenate([none, *(part[i] for part in parts)]) for i in range(3))
-    return Mappings(mms, vpns, entries, tuple(tables)), problems
+    return Mappings(mms, vpns, entries, tuple(tables), tuple(huge)), problems
 
 
 def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
     """Each frame in use is one thing: a page table, on an LRU list or on its way there, or locked for I/O."""
     flags = kernel.frame[used, p.P_FLAGS]
     table = flags & p.PG_TABLE != 0
-    listed = flags & (p.PG_LRU | p.PG_PAGEVEC | p.PG_LOCKED | p.PG_RESERVED) != 0
+    listed = flags & (p.PG_LRU | p.PG_PAGEVEC | p.PG_LOCKED | p.PG_RESERVED | p.PG_TAIL) != 0
     yield from (
         f"frame {pfn} (flags {fl:#x}) is neither free nor used"
         for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True)
@@ -286,16 +298,17 @@ def _check_rss(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
     """RSS and the counters of mapped pages are exactly the page-table entries."""
     here = _resident(mappings)
     anon = kernel.frame[mappings.pfn, p.P_FLAGS] & p.PG_ANON != 0
+    pages = page_counts(kernel, mappings.pfn)
     for mm in address_spaces(kernel):
         mine = here & (mappings.mm == mm)
         row = kernel.mm[mm]
-        yield from _differs(f"address space {mm}: anonymous RSS", int(row[v.MM_ANONPAGES]), int(np.sum(mine & anon)))
+        yield from _differs(f"address space {mm}: anonymous RSS", int(row[v.MM_ANONPAGES]), int(pages[mine & anon].sum()))
         yield from _differs(
             f"address space {mm}: file RSS", int(row[v.MM_FILEPAGES] + row[v.MM_SHMEMPAGES]), int(np.sum(mine & ~anon))
         )
     mapped = np.unique(mappings.pfn[here])
     is_anon = kernel.frame[mapped, p.P_FLAGS] & p.PG_ANON != 0
-    yield from _differs("nr_anon_pages", int(kernel.vmstat[vs.NR_ANON_PAGES]), int(is_anon.sum()))
+    yield from _differs("nr_anon_pages", int(kernel.vmstat[vs.NR_ANON_PAGES]), int(page_counts(kernel, mapped[is_anon]).sum()))
     yield from _differs("nr_mapped", int(kernel.vmstat[vs.NR_FILE_MAPPED]), int((~is_anon).sum()))
 
 
@@ -348,7 +361,7 @@ def _check_page_cache(kernel: Kernel, used: Ints) -> Iterator[str]:
 def _check_counters(kernel: Kernel, used: Ints) -> Iterator[str]:
     """nr_mlock, and the pages committed."""
     flags = kernel.frame[used, p.P_FLAGS]
-    yield from _differs("nr_mlock", int(kernel.vmstat[vs.NR_MLOCK]), int(np.sum(flags & p.PG_MLOCKED != 0)))
+    yield from _differs("nr_mlock", int(kernel.vmstat[vs.NR_MLOCK]), int(page_counts(kernel, used[flags & p.PG_MLOCKED != 0]).sum()))
     lost = (flags & p.PG_MLOCKED != 0) & (kernel.frame[used, p.P_MAPCOUNT] == 0)
     yield from (f"frame {pfn} is mlocked, but not mapped" for pfn in used[lost].tolist())
     committed = int(kernel.file[1 : int(kernel.sc[kn.SC_FILE_NEXT]) + 1, f.FI_COMMITTED].sum())

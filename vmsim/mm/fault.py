@@ -1,6 +1,6 @@
 """The page-fault front end: finding the VMA, checking rights, growing the stack, signals.   Follows arch/x86/mm/fault.c of v4.4 (B.1)."""
 
-from vmsim.hw.walk import leaf_slot
+from vmsim.hw.walk import marks_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_SUBMITTED, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.stack import expand_stack
@@ -57,7 +57,7 @@ def note_error(k, tid):
     vpn = k.sc[SC_FAULT_VPN]
     error = X86_PF_USER | (X86_PF_WRITE if k.sc[SC_FAULT_WRITE] != 0 else 0)
     if 0 <= vpn < k.geo[G_TASK_PAGES]:
-        slot = leaf_slot(k, k.task[tid, T_MM], vpn)
+        slot = marks_slot(k, k.task[tid, T_MM], vpn)
         if slot != 0 and k.pt[slot] & (PTE_PRESENT | PTE_PROTNONE) == PTE_PRESENT:
             error |= X86_PF_PROT
     k.task[tid, T_SI_ERROR] = error

@@ -2,7 +2,9 @@
 mm/rmap.c (anon_vma_fork) of v4.4 (section A.8 of the behaviour notes)."""
 
 from vmsim.hw.tlb import flush_mm
+from vmsim.hw.walk import huge_table, leaf_pages
 from vmsim.mm.accounting import account_vm
+from vmsim.mm.huge_memory import copy_huge_pmd
 from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
 from vmsim.mm.overcommit import charge_commit
@@ -85,6 +87,12 @@ def copy_page_range(k, child, mm, v):
     cow = flags & (VM_SHARED | VM_MAYWRITE) == VM_MAYWRITE
     vpn, slot = next_entry(k, mm, k.vma[v, V_START], 0, end)
     while vpn < end:
+        node = huge_table(k, mm, vpn)
+        if node != 0:
+            if copy_huge_pmd(k, child, vpn, node) != 0:
+                return -ENOMEM
+            vpn, slot = next_entry(k, mm, vpn + leaf_pages(k), 0, end)
+            continue
         entry = k.pt[slot]
         if entry & PTE_PRESENT != 0:
             to = pte_alloc(k, child, vpn)

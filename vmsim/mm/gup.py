@@ -1,6 +1,6 @@
 """Populating a range: faulting pages in ahead of use and mlocking what is present.   Follows mm/gup.c of v4.4 (A.7)."""
 
-from vmsim.hw.walk import leaf_slot
+from vmsim.hw.walk import huge_table, leaf_pages, marks_slot
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_SEGV, EVENT_SIGBUS, EVENT_WAIT
 from vmsim.mm.memory import handle_mm_fault
 from vmsim.mm.mlock_page import mlock_vma_page
@@ -77,7 +77,7 @@ def _populate_pages(k, tid, mm, v, start, end, write, fault_in):
     locked = flags & VM_LOCKED != 0
     vpn = start
     while vpn < end:
-        slot = leaf_slot(k, mm, vpn)
+        slot = marks_slot(k, mm, vpn)
         entry = k.pt[slot] if slot != 0 else 0
         if entry & PTE_PRESENT == 0 or (write != 0 and entry & PTE_WRITE == 0):
             if not fault_in:
@@ -94,6 +94,11 @@ def _populate_pages(k, tid, mm, v, start, end, write, fault_in):
                 return error
             continue
         k.led[L_SYSCALL] += k.cost[C_POPULATE_PAGE]
+        if huge_table(k, mm, vpn) != 0:  # one look at all of it (follow_trans_huge_pmd)
+            if locked and entry & PTE_ZERO == 0:
+                mlock_vma_page(k, entry >> PTE_SHIFT)
+            vpn = (vpn | (leaf_pages(k) - 1)) + 1
+            continue
         if entry & PTE_ZERO == 0:
             _touch_page(k, slot, entry, write, locked)
         vpn += 1

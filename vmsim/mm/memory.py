@@ -1,31 +1,30 @@
 """Page faults: anonymous pages, copy on write, and what a fault costs.   Follows mm/memory.c of v4.4 (section B)."""
 
 from vmsim.hw.tlb import flush_range_as
+from vmsim.mm.anon_vma import anon_vma_prepare
 from vmsim.mm.filemap import EVENT_MAJOR, EVENT_OOM, EVENT_RETRY, EVENT_SEGV, do_fault_around, file_page, page_mkwrite
+from vmsim.mm.huge_memory import FALLBACK, do_huge_pmd
+from vmsim.mm.map_anon import map_anon_page
 from vmsim.mm.mlock_page import mlock_mapped_page
 from vmsim.mm.page_alloc_slow import alloc_page, alloc_page_to_copy
 from vmsim.mm.pgtable import pte_alloc
 from vmsim.mm.pte import set_pte
-from vmsim.mm.rmap import anon_vma_prepare, page_add_rmap
+from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.stack import check_stack_guard_page
-from vmsim.mm.swap import lru_cache_add_active_or_unevictable
 from vmsim.mm.swap_cache import reuse_swap_page
 from vmsim.mm.swapin import do_swap_page
 from vmsim.mm.unmap import page_unmapped
 from vmsim.struct.costs import C_COPY_PAGE, C_FAULT_BASE, C_MAP_PAGE, C_ZERO_PAGE
 from vmsim.struct.files import FI_KIND, FILE_REGULAR
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU, SC_LRU_FAULT
+from vmsim.struct.kernel import SC_CPU, SC_HUGE_BITS, SC_LRU_FAULT
 from vmsim.struct.ledger import L_COPY, L_FAULT, L_ZERO
 from vmsim.struct.pages import (
     P_FLAGS,
-    P_INDEX,
     P_MAPPING,
     PG_ANON,
     PG_CONTENT,
     PG_EXCLUSIVE,
-    PG_SWAPBACKED,
-    PG_UPTODATE,
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_SHIFT,
@@ -38,13 +37,10 @@ from vmsim.struct.reclaim import FOR_ANON, FOR_COPY, N_ALLOC_FOR
 from vmsim.struct.rules import R_EXCLUSIVE_REUSE, R_LRU_GEN
 from vmsim.struct.tasks import FAULT_LOCKING, FAULT_TRIED, T_FAULT_TRIED, T_MEM_RETRY
 from vmsim.struct.vmas import (
-    MM_ANONPAGES,
     MM_FILEPAGES,
     V_ANON,
     V_FILE,
     V_FLAGS,
-    V_PGOFF,
-    V_START,
     VM_GROWSDOWN,
     VM_RAND_READ,
     VM_SEQ_READ,
@@ -52,20 +48,6 @@ from vmsim.struct.vmas import (
     VM_WRITE,
 )
 from vmsim.struct.vmstat import PGFAULT
-
-
-@compiled
-def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
-    """Map a new anonymous frame writable or not, dirty and young, and put it on its LRU list."""
-    frame = k.frame
-    frame[pfn, P_FLAGS] |= PG_ANON | PG_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE
-    frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
-    frame[pfn, P_INDEX] = k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]
-    set_pte(k, mm, vpn, slot, pfn << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | protection)
-    page_add_rmap(k, pfn, mm, vpn)
-    k.mm[mm, MM_ANONPAGES] += 1
-    k.led[L_FAULT] += k.cost[C_MAP_PAGE]
-    lru_cache_add_active_or_unevictable(k, pfn, k.vma[v, V_FLAGS])
 
 
 @compiled
@@ -182,6 +164,17 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
         k.led[L_FAULT] += k.cost[C_FAULT_BASE]
     if k.rule[R_LRU_GEN] != 0 and k.vma[v, V_FLAGS] & (VM_SEQ_READ | VM_RAND_READ) == 0:
         k.sc[SC_LRU_FAULT] = 1
+    event = do_huge_pmd(k, mm, v, vpn, write) if k.sc[SC_HUGE_BITS] != 0 else FALLBACK
+    if event == FALLBACK:
+        event = _handle_pte_level(k, tid, mm, v, vpn, write)
+    k.sc[SC_LRU_FAULT] = 0
+    k.task[tid, T_MEM_RETRY] = 1 if event & EVENT_OOM != 0 else 0
+    return event
+
+
+@compiled
+def _handle_pte_level(k, tid, mm, v, vpn, write):
+    """The fault of a base page, twice where the first try had to drop what it holds; EVENT_* bits."""
     slot = pte_alloc(k, mm, vpn)
     event = EVENT_OOM if slot == 0 else _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
     if event & EVENT_RETRY != 0:
@@ -189,8 +182,6 @@ def handle_mm_fault(k, tid, mm, v, vpn, write):
         k.led[L_FAULT] += k.cost[C_FAULT_BASE]
         k.task[tid, T_FAULT_TRIED] = FAULT_TRIED
         event = _handle_pte_fault(k, tid, mm, v, vpn, slot, write)
-    k.sc[SC_LRU_FAULT] = 0
-    k.task[tid, T_MEM_RETRY] = 1 if event & EVENT_OOM != 0 else 0
     return event
 
 

@@ -3,7 +3,7 @@
 The entry points check their input and translate it to VMA flags; `apply_vma_lock_flags` does the work for all of them.
 """
 
-from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.hw.walk import huge_table, leaf_pages, leaf_slot
 from vmsim.mm.accounting import can_do_mlock, memlock_limit
 from vmsim.mm.gup import mm_populate
 from vmsim.mm.mlock_page import mlock_vma_pages_range
@@ -91,6 +91,9 @@ def munlock_vma_pages_range(k, mm, v, start, end):
                 if k.frame[pfn, P_FLAGS] & PG_MLOCKED != 0:
                     if k.frame[pfn, P_MAPCOUNT] <= 1 or not _other_vma_locks(k, mm, vpn, pfn):
                         munlock_page(k, pfn, UNEVICTABLE_PGMUNLOCKED)
+            if huge_table(k, mm, vpn) != 0:
+                vpn = last
+                continue
             vpn += 1
             slot += 1
 

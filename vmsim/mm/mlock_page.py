@@ -3,6 +3,7 @@
 """
 
 from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.mm.compound import hpage_nr_pages
 from vmsim.mm.pte import next_table
 from vmsim.mm.swap import add_page_to_unevictable_list, isolate_lru_page
 from vmsim.struct.costs import C_MLOCK_PAGE
@@ -20,7 +21,7 @@ def mlock_vma_page(k, pfn):
     if k.frame[pfn, P_FLAGS] & PG_MLOCKED != 0:
         return
     k.led[L_FAULT] += k.cost[C_MLOCK_PAGE]
-    k.vmstat[NR_MLOCK] += 1
+    k.vmstat[NR_MLOCK] += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
     k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
     k.frame[pfn, P_FLAGS] |= PG_MLOCKED
     if isolate_lru_page(k, pfn):

@@ -1,9 +1,10 @@
 """mprotect(2).   Follows mm/mprotect.c of v4.4 (section A.4 of the behaviour notes)."""
 
 from vmsim.hw.tlb import flush_range
-from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.hw.walk import NODE_ENTRIES, huge_table, leaf_pages, leaf_slot
 from vmsim.mm.accounting import account_vm, is_data_mapping, may_expand_vm
 from vmsim.mm.gup import populate_vma_range
+from vmsim.mm.huge_split import split_huge_page_pmd
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
 from vmsim.mm.pte import next_table
 from vmsim.mm.vma import find_vma_charged, split_vma, vma_merge
@@ -66,12 +67,22 @@ def change_protection(k, mm, v, start, end):
     notified = flags & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE
     per_table = leaf_pages(k)
     changed = 0
+    entries = 0
     vpn = start
     while vpn < end:
         vpn = next_table(k, mm, vpn)
         if vpn >= end:
             break
         last = min(end, (vpn | (per_table - 1)) + 1)
+        node = huge_table(k, mm, vpn)
+        if node != 0 and last - vpn == per_table:
+            k.pt[node + NODE_ENTRIES] = k.pt[node + NODE_ENTRIES] & ~(PTE_WRITE | PTE_PROTNONE) | (PTE_PROTNONE if none else 0)
+            changed += per_table
+            entries += 1
+            vpn = last
+            continue
+        if node != 0:
+            split_huge_page_pmd(k, mm, vpn, L_SYSCALL)
         slot = leaf_slot(k, mm, vpn)
         while vpn < last:
             entry = k.pt[slot]
@@ -83,10 +94,11 @@ def change_protection(k, mm, v, start, end):
                     entry |= PTE_WRITE
                 k.pt[slot] = entry
                 changed += 1
+                entries += 1
             vpn += 1
             slot += 1
     if changed > 0:
-        k.led[L_SYSCALL] += changed * k.cost[C_PTE_CHANGE]
+        k.led[L_SYSCALL] += entries * k.cost[C_PTE_CHANGE]
         flush_range(k, k.sc[SC_CPU], mm, start, end)
 
 

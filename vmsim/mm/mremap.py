@@ -1,11 +1,13 @@
 """mremap(2): growing, shrinking, moving and duplicating mappings.   Follows mm/mremap.c of v4.4 (section A.5 of the behaviour notes)."""
 
 from vmsim.hw.tlb import flush_range
+from vmsim.hw.walk import huge_table, leaf_pages, leaf_table, marks_slot
 from vmsim.mm.accounting import account_vm, may_expand_vm, memlock_limit
 from vmsim.mm.gup import mm_populate
+from vmsim.mm.huge_split import split_huge_page_pmd
 from vmsim.mm.mmap import do_munmap
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pgtable import pte_alloc
+from vmsim.mm.pgtable import move_leaf_table, pte_alloc
 from vmsim.mm.place import MAP_FIXED, get_unmapped_area
 from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.range import aligned_pages, is_aligned, page_limit, page_of
@@ -80,6 +82,14 @@ def _move_entries(k, mm, old, new, pages):
     moved = 0
     vpn, slot = next_entry(k, mm, old, 0, end)
     while vpn < end:
+        if huge_table(k, mm, vpn) != 0:
+            outcome = _move_huge_pmd(k, mm, vpn, new + vpn - old, end)
+            if outcome < 0:
+                return vpn - old
+            if outcome > 0:
+                moved += 1
+                vpn, slot = next_entry(k, mm, vpn + leaf_pages(k), 0, end)
+                continue
         entry = k.pt[slot]
         to = pte_alloc(k, mm, new + vpn - old)
         if to == 0:
@@ -94,6 +104,21 @@ def _move_entries(k, mm, old, new, pages):
         k.led[L_SYSCALL] += moved * k.cost[C_PTE_CHANGE]
         flush_range(k, k.sc[SC_CPU], mm, old, end)
     return pages
+
+
+@compiled
+def _move_huge_pmd(k, mm, vpn, to, end):
+    """Move what maps a huge page from page `vpn` to page `to`: 1, or 0 and it is split; -ENOMEM where no table can be had."""
+    per_table = leaf_pages(k)
+    if (vpn | to) & (per_table - 1) != 0 or end - vpn < per_table or leaf_table(k, mm, to) != 0:
+        split_huge_page_pmd(k, mm, vpn, L_SYSCALL)
+        return 0
+    entry = k.pt[marks_slot(k, mm, vpn)]
+    if not move_leaf_table(k, mm, vpn, to):
+        return -ENOMEM
+    if entry & PTE_ZERO == 0:
+        page_move_rmap(k, entry >> PTE_SHIFT, mm, vpn, to)
+    return 1
 
 
 @compiled

@@ -3,7 +3,7 @@
 The victim is marked and dies when it next runs; the machine wakes it, and writes the report.
 """
 
-from vmsim.mm.pte import NODE_COUNT
+from vmsim.hw.walk import NODE_COUNT
 from vmsim.struct.jit import compiled, entry
 from vmsim.struct.kernel import (
     G_LEVELS,

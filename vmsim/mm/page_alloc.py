@@ -5,15 +5,18 @@ first, as from the hot end of a per-CPU list.  A CPU's list of a zone is a count
 What happens when no zone is above its watermark is in mm/page_alloc_slow.py.
 """
 
+from vmsim.mm.pageblock import has_whole, piece_freed, take_piece, take_whole, whole_freed
 from vmsim.struct.costs import C_ALLOC_PAGE, C_FREE_PAGE
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU, SC_NR_CPUS, SC_NR_ZONES
+from vmsim.struct.kernel import SC_CPU, SC_HUGE_BITS, SC_NR_CPUS, SC_NR_ZONES
 from vmsim.struct.ledger import L_FAULT
 from vmsim.struct.pages import (
     FRAME_COLUMNS,
     P_FLAGS,
+    PG_HEAD,
     PG_INUSE,
     PG_LOCKED,
+    PG_TAIL,
     PVEC_FREE_FACTOR,
     Z_ALLOC_BATCH,
     Z_BATCH,
@@ -23,6 +26,8 @@ from vmsim.struct.pages import (
     Z_HIGH,
     Z_LOW,
     Z_MANAGED,
+    Z_MIN,
+    Z_NEW_END,
     Z_NEXT_NEW,
     Z_NR_STACK,
     Z_PAGES_SCANNED,
@@ -125,18 +130,25 @@ def rmqueue(k, zone):
             k.zone[zone, Z_FREE] -= refill
             k.vmstat[NR_FREE_PAGES] -= refill
         k.pcp[cpu, zone] -= 1
-    if k.zone[zone, Z_NR_STACK] > 0:
+    if k.sc[SC_HUGE_BITS] != 0:
+        pfn = take_piece(k, zone)
+    elif k.zone[zone, Z_NR_STACK] > 0:
         k.zone[zone, Z_NR_STACK] -= 1
         pfn = k.free_stack[k.zone[zone, Z_START_PFN] + k.zone[zone, Z_NR_STACK]]
     else:
         pfn = k.zone[zone, Z_NEXT_NEW]
         k.zone[zone, Z_NEXT_NEW] = pfn + 1
     k.frame[pfn, P_FLAGS] = PG_INUSE
-    k.vmstat[PGALLOC_DMA + zone] += 1
-    k.zone[zone, Z_ALLOC_BATCH] -= 1
+    _count_allocated(k, zone, 1)
+    return pfn
+
+
+@compiled
+def _count_allocated(k, zone, pages):
+    k.vmstat[PGALLOC_DMA + zone] += pages
+    k.zone[zone, Z_ALLOC_BATCH] -= pages
     if k.zone[zone, Z_ALLOC_BATCH] <= 0:
         k.zone[zone, Z_FLAGS] |= ZONE_FAIR_DEPLETED
-    return pfn
 
 
 @compiled
@@ -172,6 +184,8 @@ def free_page(k, pfn):
         k.frame[pfn, column] = 0
     k.free_stack[k.zone[zone, Z_START_PFN] + k.zone[zone, Z_NR_STACK]] = pfn
     k.zone[zone, Z_NR_STACK] += 1
+    if k.sc[SC_HUGE_BITS] != 0:
+        piece_freed(k, zone, pfn)
     k.vmstat[PGFREE] += 1
     batch = k.zone[zone, Z_BATCH]
     if batch == 0:
@@ -217,11 +231,75 @@ def drain_all_pages(k):
 
 
 @compiled
+def _huge_watermark_ok(k, zone, mark):
+    """`zone_watermark_ok` of a request for a huge page: one must be free in one piece, and the mark be kept without it."""
+    left = k.zone[zone, Z_FREE] - (1 << k.sc[SC_HUGE_BITS]) + 1
+    return left > k.zone[zone, mark] + k.zone[zone, Z_RESERVE + k.sc[SC_NR_ZONES] - 1] and has_whole(k, zone)
+
+
+@compiled
+def _huge_from_freelist(k, mark):
+    """`get_page_from_freelist` for a huge page: its first frame, or 0."""
+    top = k.sc[SC_NR_ZONES] - 1
+    fair = mark == Z_LOW and top > 0 and k.rule[R_FAIR_ZONES] != 0
+    for attempt in range(2 if fair else 1):
+        skipped = 0
+        for zone in range(top, -1, -1):
+            if fair and attempt == 0 and k.zone[zone, Z_FLAGS] & ZONE_FAIR_DEPLETED != 0:
+                skipped += 1
+            elif _huge_watermark_ok(k, zone, mark):
+                return _rmqueue_huge(k, zone)
+        if fair and attempt == 0 and skipped > 0:
+            reset_alloc_batches(k)
+    return 0
+
+
+@compiled
+def _rmqueue_huge(k, zone):
+    pages = 1 << k.sc[SC_HUGE_BITS]
+    head = take_whole(k, zone)
+    k.zone[zone, Z_FREE] -= pages
+    k.vmstat[NR_FREE_PAGES] -= pages
+    _count_allocated(k, zone, pages)
+    k.frame[head, P_FLAGS] = PG_INUSE | PG_HEAD
+    for pfn in range(head + 1, head + pages):
+        k.frame[pfn, P_FLAGS] = PG_INUSE | PG_TAIL
+    return head
+
+
+@compiled
+def alloc_huge_page(k):
+    """The first frame of a huge page, or 0 where no zone has one in one piece above its minimum.
+
+    Model: as with transparent_hugepage/defrag at `never`; nothing is compacted or reclaimed for it, and kswapd isn't woken (GFP_TRANSHUGE).
+    """
+    k.led[L_FAULT] += k.cost[C_ALLOC_PAGE]
+    head = _huge_from_freelist(k, Z_LOW)
+    return head if head != 0 else _huge_from_freelist(k, Z_MIN)
+
+
+@compiled
+def free_huge_page(k, head):
+    """Give a huge page back that nothing refers to any more, past the CPUs' lists (free_compound_page)."""
+    k.led[L_FAULT] += k.cost[C_FREE_PAGE]
+    zone = zone_of(k, head)
+    pages = 1 << k.sc[SC_HUGE_BITS]
+    for column in range(FRAME_COLUMNS):
+        k.frame[head, column] = 0
+    for pfn in range(head + 1, head + pages):
+        k.frame[pfn, P_FLAGS] = 0
+    whole_freed(k, zone, head)
+    k.vmstat[PGFREE] += pages
+    _to_buddy(k, zone, pages)
+
+
+@compiled
 def zones_create(k, zone, start, end, managed):
     """Boot: a zone of the frames [start, end), of which `managed` are the allocator's and the rest the kernel's own."""
     k.zone[zone, Z_START_PFN] = start
     k.zone[zone, Z_END_PFN] = end
     k.zone[zone, Z_NEXT_NEW] = end - managed
+    k.zone[zone, Z_NEW_END] = end
     k.zone[zone, Z_FREE] = managed
     k.zone[zone, Z_MANAGED] = managed
     k.vmstat[NR_FREE_PAGES] += managed

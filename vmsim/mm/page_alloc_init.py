@@ -30,6 +30,7 @@ HIGHMEM = "HighMem"
 _CLASS = {"DMA": 0, "DMA32": 1, "Normal": 2, HIGHMEM: 3}
 _MIGRATE_PCPTYPES = 3
 _SWAP_CLUSTER_MAX = 32
+_THP_KBYTES = 512 << 10
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _boot_min_free_kbytes(node: Node, thp: bool, total_kbytes: int) -> int:
     Huge pages turn themselves off below 512 MiB (hugepage_init).  In 4.4 khugepaged comes first: its recommendation is overwritten, but
     the high watermarks that it raised enter the result.  Since 5.x it comes last; when it is off the formula is computed once more.
     """
-    large = total_kbytes >= 512 << 10
+    large = total_kbytes >= _THP_KBYTES
     if not node.rules.khugepaged_last:
         if thp and large:
             setup_per_zone_wmarks(node, _recommended_min_free_kbytes(node))
@@ -114,6 +115,20 @@ def _recommended_min_free_kbytes(node: Node) -> int:
     pageblock = 1 << (node.page_shift - 3)
     pages = pageblock * zones * (2 + _MIGRATE_PCPTYPES * _MIGRATE_PCPTYPES)
     return node.kbytes(min(pages, node.free_buffer_pages() * 5 // 100))
+
+
+def has_memory_for_thp(node: Node) -> bool:
+    """Whether the kernel leaves transparent huge pages on: it has 512 MiB or more (hugepage_init)."""
+    return node.kbytes(int(node.zone[:, Z_MANAGED].sum())) >= _THP_KBYTES
+
+
+def set_recommended_min_free_kbytes(node: Node, min_free_kbytes: int) -> int:
+    """Huge pages are switched on in a running kernel: min_free_kbytes, with the watermarks that follow from it."""
+    recommended = _recommended_min_free_kbytes(node)
+    if recommended <= min_free_kbytes:
+        return min_free_kbytes
+    setup_per_zone_wmarks(node, recommended)
+    return recommended
 
 
 def setup_per_zone_wmarks(node: Node, min_free_kbytes: int) -> None:

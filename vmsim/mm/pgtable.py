@@ -1,9 +1,9 @@
 """Allocating and freeing page tables, and entries in them.   Follows mm/memory.c (pte_alloc, free_pgtables) of v4.4."""
 
-from vmsim.hw.walk import END_OF_NOTHING, NODE_ENTRIES, table_index
+from vmsim.hw.walk import END_OF_NOTHING, NODE_COUNT, NODE_ENTRIES, table_index
 from vmsim.mm.page_alloc import any_free_page, free_page
 from vmsim.mm.page_alloc_slow import alloc_page
-from vmsim.mm.pte import NODE_COUNT, NODE_PFN, next_table, next_table_of
+from vmsim.mm.pte import NODE_PFN, next_table, next_table_of
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT, SC_PT_FREE, SC_PT_NEXT
 from vmsim.struct.pages import P_FLAGS, PG_TABLE
@@ -74,8 +74,16 @@ def pgd_free(k, mm):
 def pte_alloc(k, mm, vpn):
     """The slot of a page's entry, with the tables down to it made as needed; 0 when no frame is free for one."""
     last = k.geo[G_LEVELS] - 1
+    node = _table_alloc_down(k, mm, vpn, last)
+    return node + NODE_ENTRIES + table_index(k, last, vpn) if node != 0 else 0
+
+
+@compiled
+def _table_alloc_down(k, mm, vpn, lowest):
+    """The table of level `lowest` that covers a page, with those above it, made as needed; 0 when no frame is free for one."""
+    last = k.geo[G_LEVELS] - 1
     node = k.mm[mm, MM_PGD]
-    for level in range(last):
+    for level in range(lowest):
         index = node + NODE_ENTRIES + table_index(k, level, vpn)
         child = k.pt[index]
         if child == 0:
@@ -89,7 +97,25 @@ def pte_alloc(k, mm, vpn):
             elif level + 2 == last:
                 k.mm[mm, MM_NR_PMDS] += 1
         node = child
-    return node + NODE_ENTRIES + table_index(k, last, vpn)
+    return node
+
+
+@compiled
+def move_leaf_table(k, mm, vpn, to):
+    """mremap moves the last-level table of page `vpn` to page `to`, where there is none; whether the tables above it could be made."""
+    last = k.geo[G_LEVELS] - 1
+    new = _table_alloc_down(k, mm, to, last - 1)
+    if new == 0:
+        return False
+    old = k.mm[mm, MM_PGD]
+    for level in range(last - 1):
+        old = k.pt[old + NODE_ENTRIES + table_index(k, level, vpn)]
+    index = old + NODE_ENTRIES + table_index(k, last - 1, vpn)
+    k.pt[new + NODE_ENTRIES + table_index(k, last - 1, to)] = k.pt[index]
+    k.pt[new + NODE_COUNT] += 1
+    k.pt[index] = 0
+    k.pt[old + NODE_COUNT] -= 1
+    return True
 
 
 @compiled
@@ -105,7 +131,7 @@ def free_pgtables(k, mm, start, end, floor, ceiling):
                 if vpn >= end:
                     break
             if vpn >= floor and vpn + span <= ceiling:
-                _free_table_at(k, mm, level, vpn)
+                free_table_at(k, mm, level, vpn)
             vpn += span
 
 
@@ -120,12 +146,12 @@ def free_all_pgtables(k, mm):
         span = 1 << (k.geo[G_SHIFT + level] + k.geo[G_BITS + level])
         vpn = next_table_of(k, mm, level, 0)
         while vpn < span_top:
-            _free_table_at(k, mm, level, vpn)
+            free_table_at(k, mm, level, vpn)
             vpn = next_table_of(k, mm, level, (vpn | (span - 1)) + 1)
 
 
 @compiled
-def _free_table_at(k, mm, level, vpn):
+def free_table_at(k, mm, level, vpn):
     """Free the table of `level` that covers `vpn`, if it is there and empty."""
     parent = k.mm[mm, MM_PGD]
     for above in range(level - 1):

@@ -1,12 +1,11 @@
 """Writing page-table entries, and finding the tables that are there.   Follows arch/x86/include/asm/pgtable.h of v4.4."""
 
-from vmsim.hw.walk import NODE_ENTRIES, leaf_pages, leaf_slot, table_index
+from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, leaf_pages, leaf_slot, table_index
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
 from vmsim.struct.vmas import MM_PGD
 
 NODE_PFN = 0
-NODE_COUNT = 1
 
 
 @compiled

@@ -4,25 +4,11 @@ A frame mapped once remembers its mapping in its own row; more mappings hang on 
 entries through the VMAs of the page's object; what that walk costs is charged where reclaim makes it.
 """
 
-from vmsim.mm.vma import AV_VMAS, anon_vma_create
+from vmsim.mm.compound import hpage_nr_pages
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CHAIN_FREE, SC_CHAIN_NEXT
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, P_RMAP, PG_ANON, RMAP_SHIFT
-from vmsim.struct.vmas import (
-    V_ANON,
-    V_END,
-    V_FILE,
-    V_FLAGS,
-    V_NEXT,
-    V_PGOFF,
-    V_PREV,
-    V_START,
-    VM_EXEC,
-    VM_READ,
-    VM_SOFTDIRTY,
-    VM_WRITE,
-)
-from vmsim.struct.vmstat import NR_ANON_PAGES, NR_FILE_MAPPED
+from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, P_RMAP, PG_ANON, PG_HEAD, RMAP_SHIFT
+from vmsim.struct.vmstat import NR_ANON_PAGES, NR_ANON_TRANSPARENT_HUGEPAGES, NR_FILE_MAPPED
 
 # Columns of `chain`.
 CH_MAPPING = 0  # mm << RMAP_SHIFT | vpn
@@ -43,6 +29,15 @@ def _chain_add(k, mapping, after):
 
 
 @compiled
+def _count_mapped(k, flags, sign):
+    """A page's first mapping came or its last went."""
+    k.vmstat[NR_ANON_PAGES if flags & PG_ANON != 0 else NR_FILE_MAPPED] += sign
+    if flags & PG_HEAD != 0:
+        k.vmstat[NR_ANON_PAGES] += sign * (hpage_nr_pages(k, flags) - 1)
+        k.vmstat[NR_ANON_TRANSPARENT_HUGEPAGES] += sign
+
+
+@compiled
 def page_add_rmap(k, pfn, mm, vpn):
     """A page-table entry maps a frame."""
     frame = k.frame
@@ -51,7 +46,7 @@ def page_add_rmap(k, pfn, mm, vpn):
     frame[pfn, P_MAPCOUNT] = count + 1
     if count == 0:
         frame[pfn, P_RMAP] = mapping
-        k.vmstat[NR_ANON_PAGES if frame[pfn, P_FLAGS] & PG_ANON != 0 else NR_FILE_MAPPED] += 1
+        _count_mapped(k, frame[pfn, P_FLAGS], 1)
         return
     if count == 1:
         frame[pfn, P_RMAP] = -_chain_add(k, frame[pfn, P_RMAP], 0) - 1
@@ -67,7 +62,7 @@ def page_remove_rmap(k, pfn, mm, vpn):
     frame[pfn, P_MAPCOUNT] = count
     if count == 0:
         frame[pfn, P_RMAP] = 0
-        k.vmstat[NR_ANON_PAGES if frame[pfn, P_FLAGS] & PG_ANON != 0 else NR_FILE_MAPPED] -= 1
+        _count_mapped(k, frame[pfn, P_FLAGS], -1)
         return 0
     before = 0
     link = -frame[pfn, P_RMAP] - 1
@@ -90,6 +85,25 @@ def page_remove_rmap(k, pfn, mm, vpn):
 def _chain_free(k, link):
     k.chain[link, CH_NEXT] = k.sc[SC_CHAIN_FREE]
     k.sc[SC_CHAIN_FREE] = link
+
+
+@compiled
+def page_dup_rmaps(k, head, pfn):
+    """A huge page is being split: its frame `pfn` is mapped wherever the huge page is, as many pages further on; it was mapped already."""
+    frame = k.frame
+    further = pfn - head
+    count = frame[head, P_MAPCOUNT]
+    frame[pfn, P_MAPCOUNT] = count
+    if count == 1:
+        frame[pfn, P_RMAP] = frame[head, P_RMAP] + further
+        return
+    copied = 0
+    link = -frame[head, P_RMAP] - 1 if count > 1 else 0
+    while link != 0:
+        copied = _chain_add(k, k.chain[link, CH_MAPPING] + further, copied)
+        link = k.chain[link, CH_NEXT]
+    if count > 1:
+        frame[pfn, P_RMAP] = -copied - 1
 
 
 @compiled
@@ -123,36 +137,3 @@ def rmap_mapping(k, pfn, cursor):
 def rmap_next(k, cursor):
     """The next cursor, 0 after the last mapping."""
     return 0 if cursor == -1 else k.chain[cursor, CH_NEXT]
-
-
-@compiled
-def _compatible(k, low, high):
-    """anon_vma_compatible: `low` ends where `high` starts, and they could share an anon_vma."""
-    vma = k.vma
-    free = VM_READ | VM_WRITE | VM_EXEC | VM_SOFTDIRTY
-    return (
-        vma[low, V_END] == vma[high, V_START]
-        and vma[low, V_FILE] == vma[high, V_FILE]
-        and (vma[low, V_FLAGS] ^ vma[high, V_FLAGS]) & ~free == 0
-        and vma[high, V_PGOFF] == vma[low, V_PGOFF] + vma[high, V_START] - vma[low, V_START]
-    )
-
-
-@compiled
-def anon_vma_prepare(k, v):
-    """Give a VMA an anon_vma before its first anonymous page: a neighbour's if it fits, else a new one."""
-    vma = k.vma
-    if vma[v, V_ANON] != 0:
-        return
-    after = vma[v, V_NEXT]
-    before = vma[v, V_PREV]
-    near = 0
-    if after != 0 and vma[after, V_ANON] != 0 and vma[after, V_ANON] & 1 == 0 and _compatible(k, v, after):
-        near = after
-    elif before != 0 and vma[before, V_ANON] != 0 and vma[before, V_ANON] & 1 == 0 and _compatible(k, before, v):
-        near = before
-    if near == 0:
-        anon_vma_create(k, v)
-        return
-    vma[v, V_ANON] = vma[near, V_ANON]
-    k.anon_vma[vma[v, V_ANON] >> 1, AV_VMAS] += 1

@@ -1,8 +1,8 @@
 """Growing the stack.   Follows mm/mmap.c (expand_downwards, acct_stack_growth) of v4.4 (section B.2)."""
 
 from vmsim.mm.accounting import account_vm, lock_allowed, may_expand_vm
+from vmsim.mm.anon_vma import anon_vma_prepare
 from vmsim.mm.overcommit import charge_commit
-from vmsim.mm.rmap import anon_vma_prepare
 from vmsim.mm.vma import move_start
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.jit import compiled

@@ -5,8 +5,9 @@ Before 4.8 every zone has its lists, later the node: `lruvec_of` says whose a pa
 that row of `zone`.
 """
 
+from vmsim.mm.compound import hpage_nr_pages
 from vmsim.mm.mglru import inc_refs, lru_gen_add, lru_gen_del, lru_gen_init
-from vmsim.mm.page_alloc import free_page, zone_of
+from vmsim.mm.page_alloc import free_huge_page, free_page, zone_of
 from vmsim.struct.costs import C_LRU_ADD, C_MLOCK_DRAIN, C_MLOCK_DRAIN_WORK
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU, SC_LRU_FAULT, SC_NR_CPUS, SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
@@ -24,6 +25,7 @@ from vmsim.struct.pages import (
     PG_ACTIVE,
     PG_DIRTY,
     PG_GEN_MASK,
+    PG_HEAD,
     PG_LOCKED,
     PG_LRU,
     PG_MLOCKED,
@@ -98,9 +100,10 @@ def lru_add(k, pfn):
     frame[first, P_PREV] = pfn
     frame[sentinel, P_NEXT] = pfn
     frame[pfn, P_FLAGS] |= PG_LRU
-    k.zone[lruvec, Z_LRU + lru] += 1
-    k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] += 1
-    k.vmstat[NR_LRU_BASE + lru] += 1
+    pages = hpage_nr_pages(k, frame[pfn, P_FLAGS])
+    k.zone[lruvec, Z_LRU + lru] += pages
+    k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] += pages
+    k.vmstat[NR_LRU_BASE + lru] += pages
 
 
 @compiled
@@ -117,9 +120,10 @@ def lru_del(k, pfn):
     frame[before, P_NEXT] = after
     frame[after, P_PREV] = before
     frame[pfn, P_FLAGS] &= ~PG_LRU
-    k.zone[lruvec, Z_LRU + lru] -= 1
-    k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] -= 1
-    k.vmstat[NR_LRU_BASE + lru] -= 1
+    pages = hpage_nr_pages(k, frame[pfn, P_FLAGS])
+    k.zone[lruvec, Z_LRU + lru] -= pages
+    k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] -= pages
+    k.vmstat[NR_LRU_BASE + lru] -= pages
 
 
 @compiled
@@ -267,8 +271,8 @@ def lru_cache_add_active_or_unevictable(k, pfn, vm_flags):
     """A new anonymous page: active (since 5.9 inactive), or in a locked VMA unevictable and mlocked from birth."""
     k.led[L_FAULT] += k.cost[C_LRU_ADD]
     if vm_flags & (VM_LOCKED | VM_SPECIAL) == VM_LOCKED:
+        k.vmstat[NR_MLOCK] += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
         k.frame[pfn, P_FLAGS] |= PG_MLOCKED
-        k.vmstat[NR_MLOCK] += 1
         k.vmstat[UNEVICTABLE_PGMLOCKED] += 1
         add_page_to_unevictable_list(k, pfn)
         return
@@ -359,4 +363,7 @@ def isolate_lru_page(k, pfn):
 def free_page_and_lru(k, pfn):
     """The last reference to a page is gone: off its list and back to the allocator."""
     isolate_lru_page(k, pfn)
-    free_page(k, pfn)
+    if k.frame[pfn, P_FLAGS] & PG_HEAD != 0:
+        free_huge_page(k, pfn)
+    else:
+        free_page(k, pfn)

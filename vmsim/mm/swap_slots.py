@@ -1,11 +1,13 @@
 """Handing out slots of the swap areas.   Follows mm/swapfile.c (scan_swap_map, get_swap_page) and swap_state.c of v4.4 (section D.1)."""
 
+from vmsim.mm.huge_split import split_huge_page
 from vmsim.mm.swap import free_page_and_lru
 from vmsim.mm.swap_cache import add_to_swap_cache, try_to_free_swap
 from vmsim.mm.swapfile import NO_CLUSTER, cluster_take, unlink_cluster, vm_swap_full
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_DIRTY, PG_LOCKED, PG_LRU, PG_PAGEVEC
+from vmsim.struct.ledger import L_RECLAIM
+from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_DIRTY, PG_HEAD, PG_LOCKED, PG_LRU, PG_PAGEVEC
 from vmsim.struct.reclaim import N_SWAP_AREAS, N_SWAP_FREE, N_SWAP_NEXT_AREA
 from vmsim.struct.swaps import (
     SC_COUNT,
@@ -179,10 +181,15 @@ def get_swap_page(k):
 
 @compiled
 def add_to_swap(k, pfn):
-    """Give an anonymous page a slot, and mark it dirty so that it is written; whether there was one."""
+    """Give an anonymous page a slot, and mark it dirty so that it is written; whether there was one.
+
+    A huge page is split first: the slot is for its first page.
+    """
     swp = get_swap_page(k)
     if swp == 0:
         return False
+    if k.frame[pfn, P_FLAGS] & PG_HEAD != 0:
+        split_huge_page(k, pfn, L_RECLAIM)
     add_to_swap_cache(k, pfn, swp)
     k.frame[pfn, P_FLAGS] |= PG_DIRTY
     return True

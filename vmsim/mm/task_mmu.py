@@ -4,7 +4,8 @@
 the window and VW_NCACHED runs of pages of the file, each run as count << 2 | PAGE_*.
 """
 
-from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.hw.walk import NODE_ENTRIES, huge_table, leaf_pages, leaf_slot
+from vmsim.mm.compound import compound_head
 from vmsim.mm.filemap import page_cached
 from vmsim.mm.mincore import mapped_run, mincore_byte
 from vmsim.mm.pte import next_table
@@ -77,7 +78,8 @@ SM_REFERENCED = 8
 SM_ANONYMOUS = 9
 SM_LAZYFREE = 10
 SM_SWAP = 11
-SM_NUMBERS = 12
+SM_ANON_THP = 12
+SM_NUMBERS = 13
 
 
 @compiled
@@ -87,7 +89,7 @@ def page_kind(k, entry):
         return PAGE_NONE
     if entry & PTE_ZERO != 0:
         return PAGE_ZERO
-    return PAGE_ANON if k.frame[entry >> PTE_SHIFT, P_FLAGS] & PG_ANON != 0 else PAGE_FILE
+    return PAGE_ANON if k.frame[compound_head(k, entry >> PTE_SHIFT), P_FLAGS] & PG_ANON != 0 else PAGE_FILE
 
 
 @compiled
@@ -114,7 +116,7 @@ def show_smap(k, mm, v, at):
             if kind >= PAGE_ANON:
                 rss += 1
                 anon += 1 if kind == PAGE_ANON else 0
-                pss += page // k.frame[k.pt[slot] >> PTE_SHIFT, P_MAPCOUNT]
+                pss += page // k.frame[compound_head(k, k.pt[slot] >> PTE_SHIFT), P_MAPCOUNT]
             vpn += 1
             slot += 1
     view[at] = shown
@@ -144,6 +146,11 @@ def smaps_pte_range(k, mm, v):
             break
         slot = leaf_slot(k, mm, vpn)
         last = min(vma[v, V_END], (vpn | (leaf_pages(k) - 1)) + 1)
+        node = huge_table(k, mm, vpn)
+        if node != 0:
+            _smaps_huge(k, k.pt[node + NODE_ENTRIES], page)
+            vpn = last
+            continue
         while vpn < last:
             entry = k.pt[slot]
             if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
@@ -152,6 +159,15 @@ def smaps_pte_range(k, mm, v):
                 view[VW_VALUES + SM_SWAP] += 1
             vpn += 1
             slot += 1
+
+
+@compiled
+def _smaps_huge(k, entry, page):
+    """Count what an entry above the last level maps (smaps_pmd_entry)."""
+    if entry & PTE_ZERO == 0:
+        for _ in range(leaf_pages(k)):
+            _smaps_account(k, entry, page)
+        k.shown[VW_VALUES + SM_ANON_THP] += leaf_pages(k)
 
 
 @compiled

@@ -1,8 +1,11 @@
 """Taking pages out of an address space.   Follows mm/memory.c (zap_pte_range, unmap_region) and rmap.c of v4.4."""
 
 from vmsim.hw.tlb import flush_range
-from vmsim.hw.walk import leaf_pages, leaf_slot
+from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, huge_table, leaf_pages, leaf_slot
+from vmsim.mm.compound import hpage_nr_pages
+from vmsim.mm.huge_split import split_huge_page_pmd
 from vmsim.mm.page_dirty import set_page_dirty
+from vmsim.mm.pgtable import free_table_at
 from vmsim.mm.pte import next_table, set_pte
 from vmsim.mm.rmap import page_remove_rmap
 from vmsim.mm.swap import free_page_and_lru, lru_add, lru_add_drain, lru_del, mark_page_accessed
@@ -10,7 +13,7 @@ from vmsim.mm.swap_cache import can_drop_cached, delete_from_swap_cache, try_to_
 from vmsim.mm.swapfile import swap_free, swap_references
 from vmsim.struct.costs import C_MUNLOCK_PAGE, C_UNMAP_PAGE
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_CPU
+from vmsim.struct.kernel import G_LEVELS, SC_CPU, SC_HUGE_ZERO_USERS
 from vmsim.struct.ledger import L_SYSCALL
 from vmsim.struct.pages import (
     P_FLAGS,
@@ -39,7 +42,7 @@ def munlock_page(k, pfn, counter):
     if k.frame[pfn, P_FLAGS] & PG_MLOCKED == 0:
         return
     k.led[L_SYSCALL] += k.cost[C_MUNLOCK_PAGE]
-    k.vmstat[NR_MLOCK] -= 1
+    k.vmstat[NR_MLOCK] -= hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
     k.vmstat[counter] += 1
     if k.frame[pfn, P_FLAGS] & PG_LRU != 0 and k.frame[pfn, P_FLAGS] & PG_UNEVICTABLE != 0:
         lru_del(k, pfn)
@@ -73,6 +76,25 @@ def page_unmapped(k, mm, v, vpn, entry):
 
 
 @compiled
+def zap_huge_pmd(k, mm, vpn, node):
+    """Take out the entry that maps a huge page at its first page `vpn`, with the table kept in reserve; with the last one it is freed."""
+    entry = k.pt[node + NODE_ENTRIES]
+    for i in range(leaf_pages(k)):
+        k.pt[node + NODE_ENTRIES + i] = 0
+    k.pt[node + NODE_COUNT] = 0
+    k.led[L_SYSCALL] += k.cost[C_UNMAP_PAGE]
+    if entry & PTE_ZERO != 0:
+        k.sc[SC_HUGE_ZERO_USERS] -= 1
+    else:
+        head = entry >> PTE_SHIFT
+        k.mm[mm, MM_ANONPAGES] -= leaf_pages(k)
+        if page_remove_rmap(k, head, mm, vpn) == 0:
+            munlock_page(k, head, UNEVICTABLE_PGCLEARED)
+            free_page_and_lru(k, head)
+    free_table_at(k, mm, k.geo[G_LEVELS] - 1, vpn)
+
+
+@compiled
 def free_swap_and_cache(k, swp):
     """An entry that referred to a slot is gone; the slot's cached page goes with the last one, if it can."""
     swap_free(k, swp)
@@ -96,6 +118,14 @@ def zap_range(k, mm, v, start, end):
         if vpn >= end:
             break
         last = min(end, (vpn | (per_table - 1)) + 1)
+        node = huge_table(k, mm, vpn)
+        if node != 0 and last - vpn == per_table:
+            zap_huge_pmd(k, mm, vpn, node)
+            touched += 1
+            vpn = last
+            continue
+        if node != 0:
+            split_huge_page_pmd(k, mm, vpn, L_SYSCALL)
         slot = leaf_slot(k, mm, vpn)
         while vpn < last:
             entry = k.pt[slot]

@@ -1,5 +1,6 @@
 """VMAs: finding, linking, splitting and merging them.   Follows mm/mmap.c of v4.4 (section A.2 of the behaviour notes)."""
 
+from vmsim.mm.huge_split import vma_adjust_trans_huge
 from vmsim.mm.interval import index_floor, index_insert, index_remove
 from vmsim.struct.bits import bit_length
 from vmsim.struct.costs import C_VMA_CACHED_LEVEL, C_VMA_CACHED_LEVELS, C_VMA_CHANGE, C_VMA_TREE_LEVEL
@@ -214,6 +215,7 @@ def move_start(k, mm, v, vpn):
 def split_vma_unlimited(k, mm, v, vpn):
     """Cut a VMA in two at `vpn`: it keeps the lower part; returns the new upper part (__split_vma)."""
     vma = k.vma
+    vma_adjust_trans_huge(k, mm, vpn)
     upper = vma_alloc(k)
     vma[upper, V_START] = vpn
     vma[upper, V_END] = vma[v, V_END]
@@ -369,6 +371,7 @@ def _merge_prev(k, mm, prev, area, end):
         if k.vma[area, V_END] == end:
             vma_remove(k, mm, area)
         else:
+            vma_adjust_trans_huge(k, mm, end)
             charge_vma_adjust(k, mm, area)
             move_start(k, mm, area, end)
     k.vma[prev, V_END] = end
@@ -381,6 +384,7 @@ def _merge_next(k, mm, prev, after, start, end):
     vma = k.vma
     charge_vma_adjust(k, mm, after)
     if prev != 0 and vma[prev, V_END] > start:  # case 4: the area is the end of `prev`
+        vma_adjust_trans_huge(k, mm, start)
         charge_vma_adjust(k, mm, prev)
         _import_anon(k, after, prev)
         vma[prev, V_END] = start

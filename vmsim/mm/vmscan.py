@@ -6,6 +6,7 @@ started, for time to pass, or to sleep.  It then begins again where it was.
 
 from vmsim.mm.bio_page import queue_full
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
+from vmsim.mm.huge_zero import shrink_huge_zero_page
 from vmsim.mm.mglru_evict import gen_swappiness, lru_gen_begin, lru_gen_step
 from vmsim.mm.swap import lru_add_drain
 from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count, snapshot_refaults
@@ -246,6 +247,7 @@ def shrink_lruvec_step(k, s, lruvec):
 def shrink_lruvec_end(k, s, lruvec):
     """The pass is over: keep anonymous pages moving, and count what was reclaimed."""
     s[S_RECLAIMED] += s[S_LRU_RECLAIMED]
+    shrink_huge_zero_page(k)
     if s[S_LRU_RECLAIMED] > 0:
         k.node[N_KSWAPD_FAILURES] = 0
     s[S_IN_ZONE] = 0

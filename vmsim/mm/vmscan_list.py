@@ -1,5 +1,6 @@
 """Shrinking the LRU lists, batch by batch.   Follows mm/vmscan.c of v4.4 (shrink_inactive_list, shrink_active_list; section C.9)."""
 
+from vmsim.mm.compound import hpage_nr_pages
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
 from vmsim.mm.page_alloc import free_page
 from vmsim.mm.swap import add_page_to_unevictable_list, is_file, lru_add, lru_add_drain, lru_del, sentinel_of
@@ -19,6 +20,7 @@ from vmsim.struct.pages import (
     P_FLAGS,
     P_PREV,
     PG_ACTIVE,
+    PG_HEAD,
     PG_MLOCKED,
     PG_WORKINGSET,
     Z_FLAGS,
@@ -61,17 +63,22 @@ from vmsim.struct.vmstat import (
 
 @compiled
 def _isolate(k, s, lruvec, lru, most):
-    """Take up to `most` pages off the tail of a list into the batch, the oldest first; how many (isolate_lru_pages)."""
+    """Take up to `most` pages off the tail of a list into the batch, the oldest first (isolate_lru_pages).
+
+    How many, and how many pages that is: a huge page is one that counts as many.
+    """
     sentinel = sentinel_of(k, lruvec, lru)
+    scanned = 0
     taken = 0
     while taken < most:
         pfn = k.frame[sentinel, P_PREV]
         if pfn == sentinel:
             break
         lru_del(k, pfn)
-        s[S_BATCH + taken] = pfn
-        taken += 1
-    return taken
+        s[S_BATCH + scanned] = pfn
+        scanned += 1
+        taken += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
+    return scanned, taken
 
 
 @compiled
@@ -104,16 +111,35 @@ def _count_batch(k, s, file, taken):
 
 
 @compiled
+def _shrink_page(k, s, lruvec, file, pfn):
+    """Reclaim an isolated page or put it back; 1 if it was freed."""
+    outcome = reclaim_page(k, s, lruvec, pfn)
+    if outcome == PAGE_FREED:
+        free_page(k, pfn)
+        return 1
+    if outcome == PAGE_ACTIVATE:
+        give_up_swap_slot(k, pfn, 0)
+        k.frame[pfn, P_FLAGS] |= PG_ACTIVE
+        k.vmstat[PGACTIVATE] += 1
+        k.zone[lruvec, Z_RECENT_ROTATED + file] += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
+    elif outcome == PAGE_CULL:
+        give_up_swap_slot(k, pfn, 1)
+    putback(k, pfn)
+    _age(k, lruvec, pfn)
+    return 0
+
+
+@compiled
 def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
     """Reclaim from the tail of an inactive list: pages freed."""
     lru_add_drain(k)
     zone = k.zone[lruvec]
     file = 1 if lru == LRU_INACTIVE_FILE else 0
-    taken = _isolate(k, s, lruvec, lru, nr_to_scan)
-    zone[Z_PAGES_SCANNED] += taken
+    scanned, taken = _isolate(k, s, lruvec, lru, nr_to_scan)
+    zone[Z_PAGES_SCANNED] += scanned
     zone[Z_RECENT_SCANNED + file] += taken
     kswapd = s[S_IS_KSWAPD] != 0
-    k.vmstat[(PGSCAN_KSWAPD_DMA if kswapd else PGSCAN_DIRECT_DMA) + lruvec] += taken
+    k.vmstat[(PGSCAN_KSWAPD_DMA if kswapd else PGSCAN_DIRECT_DMA) + lruvec] += scanned
     if taken == 0:
         return 0
     s[S_UNQUEUED_DIRTY] = 0
@@ -121,22 +147,13 @@ def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
     s[S_IMMEDIATE] = 0 if k.rule[R_NODE_LRU] == 0 else s[S_IMMEDIATE]
     s[S_PAGEOUT] = 0
     freed = 0
-    for i in range(taken):
+    for i in range(scanned):
         pfn = s[S_BATCH + i]
-        outcome = reclaim_page(k, s, lruvec, pfn)
-        if outcome == PAGE_FREED:
-            free_page(k, pfn)
-            freed += 1
-            continue
-        if outcome == PAGE_ACTIVATE:
-            give_up_swap_slot(k, pfn, 0)
-            k.frame[pfn, P_FLAGS] |= PG_ACTIVE
-            k.vmstat[PGACTIVATE] += 1
-            zone[Z_RECENT_ROTATED + file] += 1
-        elif outcome == PAGE_CULL:
-            give_up_swap_slot(k, pfn, 1)
-        putback(k, pfn)
-        _age(k, lruvec, pfn)
+        parts = hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
+        freed += _shrink_page(k, s, lruvec, file, pfn)
+        if parts > 1 and k.frame[pfn, P_FLAGS] & PG_HEAD == 0:  # it was split for swap: its parts are isolated as it was
+            for part in range(pfn + 1, pfn + parts):
+                freed += _shrink_page(k, s, lruvec, file, part)
     k.vmstat[(PGSTEAL_KSWAPD_DMA if kswapd else PGSTEAL_DIRECT_DMA) + lruvec] += freed
     if k.rule[R_LRU_COSTS] != 0:
         lru_note_cost(k, lruvec, file, s[S_PAGEOUT])
@@ -156,11 +173,11 @@ def shrink_active_list(k, s, lruvec, lru, nr_to_scan):
     lru_add_drain(k)
     zone = k.zone[lruvec]
     file = 1 if lru == LRU_ACTIVE_FILE else 0
-    taken = _isolate(k, s, lruvec, lru, nr_to_scan)
-    zone[Z_PAGES_SCANNED] += taken
+    scanned, taken = _isolate(k, s, lruvec, lru, nr_to_scan)
+    zone[Z_PAGES_SCANNED] += scanned
     zone[Z_RECENT_SCANNED + file] += taken
-    k.vmstat[PGREFILL_DMA + lruvec] += taken
-    for i in range(taken):
+    k.vmstat[PGREFILL_DMA + lruvec] += scanned
+    for i in range(scanned):
         pfn = s[S_BATCH + i]
         k.led[L_RECLAIM] += k.cost[C_RECLAIM_PAGE]
         if k.frame[pfn, P_FLAGS] & PG_MLOCKED != 0:
@@ -169,11 +186,11 @@ def shrink_active_list(k, s, lruvec, lru, nr_to_scan):
         seen = page_referenced(k, pfn)
         stays = False
         if seen & REFERENCED != 0:
-            zone[Z_RECENT_ROTATED + file] += 1
+            zone[Z_RECENT_ROTATED + file] += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
             stays = seen & SEEN_EXEC != 0 and is_file(k.frame[pfn, P_FLAGS]) == 1
         if not stays:
             k.frame[pfn, P_FLAGS] = k.frame[pfn, P_FLAGS] & ~PG_ACTIVE | PG_WORKINGSET
-            k.vmstat[PGDEACTIVATE] += 1
+            k.vmstat[PGDEACTIVATE] += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
         lru_add(k, pfn)
         _age(k, lruvec, pfn)
 

@@ -6,6 +6,7 @@ Model: a page's mappings are known one by one; the kernel finds them through the
 from vmsim.hw.tlb import flush_range_as
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.accounting import update_hiwater_rss
+from vmsim.mm.compound import hpage_nr_pages
 from vmsim.mm.mglru_walk import look_around
 from vmsim.mm.mlock_page import mlock_vma_page
 from vmsim.mm.page_dirty import set_page_dirty
@@ -24,6 +25,7 @@ from vmsim.struct.pages import (
     PG_ANON,
     PG_DIRTY,
     PG_EXCLUSIVE,
+    PG_HEAD,
     PG_SWAPBACKED,
     PTE_DIRTY,
     PTE_SHIFT,
@@ -50,7 +52,7 @@ _VPN = (1 << RMAP_SHIFT) - 1
 def page_referenced(k, pfn):
     """The VMAs through which a page was used since the last time, with SEEN_*; the entries' accessed bits are cleared.
 
-    The TLBs are not flushed (x86): a use through a translation that stands in one leaves no trace.
+    The TLBs are not flushed (x86) but for a huge page: a use through a translation that stands in one leaves no trace.
     """
     result = 0
     cursor = rmap_first(k, pfn)
@@ -68,6 +70,8 @@ def page_referenced(k, pfn):
             if k.rule[R_LRU_GEN] != 0:
                 look_around(k, v, vpn, slot)
             k.pt[slot] &= ~PTE_YOUNG
+            if k.frame[pfn, P_FLAGS] & PG_HEAD != 0:
+                flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + hpage_nr_pages(k, PG_HEAD), L_RECLAIM)
             if flags & VM_SEQ_READ == 0:
                 result += 1
                 if flags & VM_EXEC != 0:

@@ -16,6 +16,7 @@ class ArchChoice:
     page_sizes: tuple[int, ...]
     max_ram: int
     max_cpus: int
+    huge_pages: bool = True  # Kconfig: HAVE_ARCH_TRANSPARENT_HUGEPAGE
 
 
 ARCHES: Final[Mapping[str, ArchChoice]] = {
@@ -24,7 +25,7 @@ ARCHES: Final[Mapping[str, ArchChoice]] = {
     # arch/arm64/include/asm/sparsemem.h: MAX_PHYSMEM_BITS 48; arch/arm64/Kconfig: NR_CPUS up to 4096
     "aarch64": ArchChoice((4 * KIB, 16 * KIB, 64 * KIB), 256 * TIB, 4096),
     # two-level tables without LPAE: 32 physical address bits; arch/arm/Kconfig: NR_CPUS up to 32
-    "arm": ArchChoice((4 * KIB,), 4 * GIB, 32),
+    "arm": ArchChoice((4 * KIB,), 4 * GIB, 32, huge_pages=False),
     # arch/s390/include/asm/sparsemem.h: MAX_PHYSMEM_BITS 46; arch/s390/Kconfig: NR_CPUS up to 512
     "s390x": ArchChoice((4 * KIB,), 64 * TIB, 512),
 }

@@ -71,7 +71,8 @@ class KernelSpec(SpecModel):
         default=64 * KIB, description="how much of a file one read fault maps at most (debugfs), a power of two"
     )
     transparent_hugepage: Annotated[str, Choice("mode", ("never", "madvise", "always"))] = Field(
-        default="never", description="huge pages; modelled only in what they do to the watermarks at boot"
+        default="never",
+        description="huge pages of anonymous memory (/sys/kernel/mm/transparent_hugepage/enabled), of kernels before 4.5",
     )
     lru_gen: bool = Field(
         default=False, description="the multi-generational LRU (/sys/kernel/mm/lru_gen/enabled), of kernels since 6.1"
@@ -98,6 +99,14 @@ class KernelSpec(SpecModel):
         line = kernel_line(info.data.get("version", "4.4"))
         if value and line in ("4.3", "4.4"):
             raise ValueError(f"a kernel {line} has no multi-generational LRU; 6.1 and later have")
+        return value
+
+    @field_validator("transparent_hugepage")
+    @classmethod
+    def _knows_huge_pages(cls, value: str, info: ValidationInfo) -> str:
+        line = kernel_line(info.data.get("version", "4.4"))
+        if value != "never" and line not in ("4.3", "4.4"):
+            raise ValueError(f"huge pages are modelled as kernels before 4.5 have them, not as {line} does; expected never")
         return value
 
     @field_validator("fault_around_bytes")

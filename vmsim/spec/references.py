@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, get_args
 
 from vmsim.errors import Problem, unknown_name
+from vmsim.spec.arches import ARCHES
 from vmsim.spec.expr import Reg, check_register, parse_expr, registers
 from vmsim.spec.nodes import Node, to_data
 from vmsim.spec.overrides import MANY
@@ -290,6 +291,16 @@ def check_devices(tree: Node) -> Iterator[Problem]:
                 else f"the machine has {len(known)} devices: {', '.join(sorted(known))}"
             )
             yield file.problem(f"say on which device the file lies ({reason})")
+
+
+def check_huge_pages(tree: Node) -> Iterator[Problem]:
+    """Huge pages on an architecture that has none."""
+    machine, kernel = tree.get("machine"), tree.get("kernel")
+    mode = kernel.get("transparent_hugepage") if kernel and isinstance(kernel.value, dict) else None
+    arch = _text(machine.get("arch")) if machine and isinstance(machine.value, dict) else None
+    known = ARCHES.get(arch or "")
+    if mode is not None and mode.value != "never" and known is not None and not known.huge_pages:
+        yield mode.problem(f"{arch} has no transparent huge pages, expected never")
 
 
 def check_names(elements: Node | None, key: str) -> Iterator[Problem]:

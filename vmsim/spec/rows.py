@@ -18,7 +18,7 @@ from vmsim.spec.model import Reading, SpecModel
 from vmsim.spec.nodes import Node, to_data
 from vmsim.spec.overrides import set_path, substitute
 from vmsim.spec.problems import problems_of
-from vmsim.spec.references import check_devices, check_names, check_phases, check_program, swap_area_names
+from vmsim.spec.references import check_devices, check_huge_pages, check_names, check_phases, check_program, swap_area_names
 from vmsim.units import format_bytes
 
 SCENARIO_KEYS = ("machine", "kernel", "files", "tasks")
@@ -171,6 +171,7 @@ def resolve(row: Node | None, tree: Node, source: Source) -> dict[str, Any] | No
         source.problems.extend(check_program(task, files, swap_area_names(tree.get("machine"))))
     source.problems.extend(check_names(tasks, "name"))
     source.problems.extend(check_devices(tree))
+    source.problems.extend(check_huge_pages(tree))
     if row is not None:
         source.problems.extend(check_phases(row, tasks))
     if tasks is None or tasks.value in (None, ()):

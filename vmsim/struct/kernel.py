@@ -27,6 +27,7 @@ from vmsim.struct.vmstat import NR_VMSTAT
 from vmsim.struct.writeback import BDI_COLUMNS, DOMAIN_COLUMNS, EXTENT_COLUMNS, EXTENT_ROWS, MAX_BDIS, NR_TAGS, TAG_LEVELS
 
 CODE_COLUMNS = 12
+MIN_PAGEBLOCK = 256  # pages of the smallest huge page of any architecture (s390x)
 NR_BIOS = 16384
 NR_BIO_PAGES = 1 << 20  # frames of all requests made page by page that are not finished
 NR_EVENTS = 1024  # that programs post and wait for
@@ -40,6 +41,7 @@ SC_VMA_NEXT = 0  # first VMA row never used
 SC_VMA_FREE = 1  # head of the free rows, linked by V_NEXT
 SC_INDEX_NEXT = 2
 SC_INDEX_FREE = 3
+SC_HUGE_BITS = 4  # binary logarithm of the pages of a huge page (HPAGE_PMD_ORDER), 0: no mapping gets one
 SC_ANON_VMA_NEXT = 5
 SC_PT_NEXT = 6  # first slot of `pt` never used
 SC_CHAIN_NEXT = 7
@@ -54,6 +56,7 @@ SC_NOW = 15  # simulated time at the slice's start
 SC_FAULT_VPN = 16  # the access that the MMU could not complete
 SC_FAULT_WRITE = 17
 SC_COMMITTED = 18  # vm_committed_as, pages
+SC_HUGE_ZERO = 19  # first frame of the huge zero page, 0: there is none
 SC_FILE_NEXT = 20
 SC_PCACHE_NEXT = 21
 SC_INDEX_DEPTH = 22  # levels of the VMA index
@@ -64,6 +67,7 @@ SC_DEADLINE = 33  # CPU time that the slice may use, ns
 SC_PHASE_MARK = 34
 SC_ASID_NEXT = 35
 SC_NR_TASKS = 36
+SC_HUGE_ZERO_USERS = 37  # page tables that map it
 SC_SLOW_SUBMIT = 39  # a device may finish a request before the CPU has done submitting it
 SC_USER_FAULT = 40  # the fault in progress is a program's, not made on its behalf
 SC_PAGEVEC = 38  # pages that wait in some CPU's pagevec, as far as a drain would notice
@@ -135,7 +139,13 @@ SYS_DROP_CACHES = 22
 SYS_PANIC_ON_OOM = 23
 SYS_OOM_KILL_ALLOCATING_TASK = 24
 SYS_OOM_DUMP_TASKS = 25
+SYS_THP_ENABLED = 26  # transparent_hugepage/enabled: THP_*
+SYS_THP_ZERO_PAGE = 27  # transparent_hugepage/use_zero_page
 NR_SYSCTL = 32
+
+THP_NEVER = 0
+THP_MADVISE = 1
+THP_ALWAYS = 2
 
 # Columns of `image`: row 0 describes the program that exec starts, one row for each of its VMAs follows.
 IM_START = 0  # page; row 0: how many rows follow
@@ -153,7 +163,7 @@ IMAGE_ROWS = 64
 
 # Each table's name: the bits of its integers, and its columns (0: it is a single row).
 TABLES: dict[str, tuple[int, int]] = {
-    "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "chain": (64, 2),
+    "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "pageblock": (64, 2), "chain": (64, 2),
     "vma": (64, VMA_COLUMNS), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 4),
     "mm": (64, MM_COLUMNS), "pt": (64, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0), "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
     "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
@@ -204,6 +214,7 @@ class Kernel:
     frame: NDArray[np.int64]
     zone: NDArray[np.int64]
     free_stack: NDArray[np.int64]
+    pageblock: NDArray[np.int64]
     chain: NDArray[np.int64]
     vma: NDArray[np.int64]
     vindex: NDArray[np.int64]
@@ -297,7 +308,7 @@ def table_rows(
         level = (level >> 5) + 1
         words += level
     rows = {
-        "frame": frames + 64, "free_stack": frames + 64, "chain": 4 * frames + 4096, "vma": vmas,
+        "frame": frames + 64, "free_stack": frames + 64, "pageblock": frames // MIN_PAGEBLOCK + 2, "chain": 4 * frames + 4096, "vma": vmas,
         "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
         "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": NR_BIO_PAGES, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,

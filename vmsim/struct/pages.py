@@ -37,6 +37,8 @@ PG_GEN_MASK = 7 << PG_GEN_SHIFT
 PG_REFS_SHIFT = 24  # further uses through file descriptors (LRU_REFS_MASK)
 PG_REFS_ONE = 1 << PG_REFS_SHIFT
 PG_REFS_MASK = 3 << PG_REFS_SHIFT
+PG_HEAD = 1 << 26  # the first frame of a huge page, which stands for all of it
+PG_TAIL = 1 << 27  # another frame of one: its other columns are zero
 PG_CONTENT_SHIFT = 32  # from here up: the number of the page's contents for whoever tells pages' bytes apart; 0: not told apart
 PG_CONTENT = ((1 << 31) - 1) << PG_CONTENT_SHIFT
 
@@ -71,7 +73,7 @@ Z_FREE = 3
 Z_MIN = 4
 Z_LOW = 5
 Z_HIGH = 6
-Z_NEXT_NEW = 7  # frames from here up were never handed out
+Z_NEXT_NEW = 7  # frames from here to Z_NEW_END were never handed out
 Z_NR_STACK = 8  # freed frames on the zone's free stack
 Z_PRESENT = 9  # frames that exist
 Z_BATCH = 10
@@ -89,6 +91,11 @@ Z_FIRST_PFN = 40  # the lowest of its managed frames, which are contiguous
 Z_INACTIVE_RATIO = 41  # how much longer than the inactive the active anonymous list may be
 Z_ISOLATED = 32  # pages taken off the lists by reclaim, [0] anonymous, [1] file
 Z_ZONE_LRU = 34  # pages of the zone on each kind of list, whosever the lists are (NR_ZONE_LRU_BASE)
+# What can be handed out as a huge page; kept where there are transparent huge pages.
+Z_NEW_END = 42
+Z_WHOLE = 43  # list of free blocks of a huge page's size none of whose frames is on the free stack: the first, 0: none
+Z_NR_WHOLE = 44  # its length
+Z_MERGED = 45  # blocks all of whose frames are on the free stack
 Z_GEN = 48  # pages of each generation, [0] anonymous, [1] file
 ZONE_COLUMNS = 64
 
@@ -103,6 +110,10 @@ ZONE_CONGESTED = 1
 ZONE_DIRTY = 2  # reclaim met many dirty pages at the tail of the file list
 ZONE_WRITEBACK = 4  # and many under writeback
 ZONE_FAIR_DEPLETED = 8
+
+# Columns of `pageblock`, one row for each aligned run of frames of a huge page's size.
+PB_FREE = 0  # its frames on the free stack
+PB_NEXT = 1  # the next of the zone's whole blocks
 
 # Columns of `pvec`, one row per CPU: four pagevecs of 14 frames each, a count before each (mm/swap.c).
 PVEC_ADD = 0

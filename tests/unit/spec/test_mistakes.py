@@ -26,6 +26,7 @@ def line_of(text: str, mark: str) -> int:
     [
         ("title:", "titel:", "titel", "did you mean 'title'"),
         ("version: 4.4", "version: 4.5", "kernel.version", "no kernel '4.5'; did you mean '4.4'"),
+        ("version: 4.4", "version: 6.1\n  transparent_hugepage: always", "kernel.transparent_hugepage", "before 4.5 have them"),
         ("version: 4.4", "version: [4.4]", "kernel.version", "expected a kernel version"),
         ("vm.max_map_count: 65530}", "vm.max_map_cuont: 3}", "vm.max_map_cuont", "did you mean 'vm.max_map_count'"),
         ("vm.max_map_count: 65530}", "vm.swappiness: 101}", "vm.swappiness", "between 0 and 100"),
@@ -191,6 +192,12 @@ def test_keys_that_are_not_indented_are_recognised(problems: Problems) -> None:
         ("title: x\nmachine: server-nvme\nfiles: {a: {size: 1}}\nprogram: []", 3, "files.a", "2 devices: nvme0, nvme1"),
         ("title: x\nmachine: {ram: 1 GiB}\nfiles: {a: {size: 1}}\nprogram: []", 3, "files.a", "has no device"),
         ("title: x\nmachine: whiteboard\nfiles: {a/b: {size: 1}}\nprogram: []", 3, "files.a/b", "expected a name"),
+        (
+            "title: x\nmachine: {ram: 1 GiB, arch: arm}\nkernel: {transparent_hugepage: madvise}\nprogram: []",
+            3,
+            "kernel.transparent_hugepage",
+            "arm has no transparent huge pages",
+        ),
         ("title: x\nmachine: whiteboard\nprogram: [{touch: p}]", 3, "program[0].touch", "no register 'p'"),
         (
             "title: x\nmachine: whiteboard\nconstants: {a-b: 1}\nprogram: []",

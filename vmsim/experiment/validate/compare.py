@@ -161,6 +161,10 @@ def _fork(case: Case, run: Run, view: View) -> Iterator[Check]:
     for phase in ("populate", "parent_write_while_child_alive", "parent_write_all_after_exit"):
         yield from view.usage(phase, "minflt", EXACT)
         yield from view.counted(phase, "nr_free_pages", TOLD_ONLY)
+    if run.number("thp", 0):
+        for phase in ("populate", "child_access", "parent_write_while_child_alive", "parent_write_all_after_exit"):
+            yield from view.counted(phase, "thp_fault_alloc", EXACT)
+            yield from view.counted(phase, "thp_split", EXACT)
     yield from view.check(
         "children minflt", Tolerance(0, _CHILD_START), lambda each: each.phase("child_exit").get("rusage_children", {}).get("minflt"),
         view.simulated.facts.get("children_minflt", 0),

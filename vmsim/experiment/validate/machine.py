@@ -119,7 +119,7 @@ def kernel_spec(result: Result, run: Run | None, version: str) -> dict[str, Any]
     return {
         "version": version.removesuffix("-mglru"), "lru_gen": version.endswith("-mglru"),
         "sysctl": {name: value for name, value in sysctl.items() if name in SYSCTLS},
-        "transparent_hugepage": thp_mode(str(result.boot.get("cmdline", "")), str(result.boot.get("thp", ""))),
+        "transparent_hugepage": thp_mode(str(given.get("thp") or result.boot.get("thp", ""))),
         **({"fault_around_bytes": int(around[1])} if around else {}),
     }  # fmt: skip
 
@@ -130,7 +130,7 @@ def _from_label(label: str) -> dict[str, int]:
     return {name: int(match[1]) for name, pattern in found.items() if (match := re.search(pattern, label))}
 
 
-def thp_mode(cmdline: str, shown: str) -> str:
-    """The mode of transparent huge pages that the kernel booted with."""
-    told = re.search(r"transparent_hugepage=(\w+)", cmdline) or re.search(r"\[(\w+)\]", shown)
+def thp_mode(shown: str) -> str:
+    """The mode of transparent huge pages, from the text of the kernel's file, where it stands in brackets."""
+    told = re.search(r"\[(\w+)\]", shown)
     return told[1] if told else "never"

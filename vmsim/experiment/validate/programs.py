@@ -25,6 +25,8 @@ _RW = ["PROT_READ", "PROT_WRITE"]
 _TEXT = 0x40_0000
 _LIBRARY = 0x7FFF_F800_0000 + 64 * PAGE
 _STACK = 0x7FFE_0000_0000
+_HUGE = 512  # pages of a huge page
+_HUGE_ARENA = 0x7000_0000_0000
 _FIXED = ["MAP_PRIVATE", "MAP_ANONYMOUS", "MAP_FIXED", "MAP_NORESERVE"]
 
 
@@ -74,9 +76,25 @@ def pattern(run: Run, name: str = PATTERN) -> dict[str, Any]:
 
 
 def _arena(run: Run) -> Steps:
+    """The memory that a program works on, without huge pages unless it asks for them."""
+    length = run.number("pages", 1000) * PAGE
     if run.number("thp", 0):
-        raise NotSimulated("transparent huge pages")
+        start = _HUGE_ARENA - head_pages(run) * PAGE
+        arena = {"addr": start, "length": length, "prot": _RW, "flags": _FIXED, "as": "map"}
+        return [{"mmap": arena}, {"madvise": {"addr": "map", "length": length, "advice": "MADV_HUGEPAGE"}}]
     return [{"mmap": {"length": run.number("pages", 1000) * PAGE, "prot": _RW, "flags": _PRIVATE, "as": "map"}}]
+
+
+def head_pages(run: Run) -> int:
+    """Pages of the arena before its first huge page, where address-space randomisation put it.
+
+    Told by who wrote the beginning of shared memory: a fault for each of them, and one for each huge page.
+    """
+    for phase in ("parent_write_while_child_alive", "child_access"):
+        counts = run.counts(phase)
+        if counts.get("thp_fault_alloc"):
+            return (counts["pgfault"] - counts["thp_fault_alloc"]) % _HUGE
+    return 1
 
 
 def _populate(run: Run) -> Steps:

@@ -15,7 +15,7 @@ from vmsim.struct import reclaim as rc
 from vmsim.struct import tasks as t
 from vmsim.struct import vmas as v
 from vmsim.struct.kernel import Kernel
-from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_ANON, PTE_PRESENT, PTE_SHIFT, PTE_SWAP, PTE_ZERO
+from vmsim.struct.pages import P_FLAGS, P_MAPCOUNT, PG_ANON, PG_TAIL, PTE_PRESENT, PTE_SHIFT, PTE_SWAP, PTE_ZERO
 from vmsim.struct.rules import R_LOCKONFAULT_MNEMONIC, R_OOM_BADNESS_EXACT, R_PROC_HUGETLB_LINES, R_PROC_LINES_6_1, R_PROC_LINES_6_18
 
 _NAME_COLUMN = 73  # show_vma_header_prefix pads to 25 + 6 * sizeof(void *) - 1
@@ -128,7 +128,7 @@ class Process:
             yield "KSM", 0
         if newer:
             yield "LazyFree", self._kb(n[s.SM_LAZYFREE])
-        yield "AnonHugePages", 0
+        yield "AnonHugePages", self._kb(n[s.SM_ANON_THP])
         if newer:
             yield from (("ShmemPmdMapped", 0), ("FilePmdMapped", 0))
         if rule[R_PROC_HUGETLB_LINES]:
@@ -236,11 +236,17 @@ class Process:
             pfn = 0 if entry & PTE_ZERO else entry >> PTE_SHIFT
             shown = PM_PRESENT | pfn
             if pfn:
-                anon = self.kernel.frame[pfn, P_FLAGS] & PG_ANON
-                shown |= 0 if anon else PM_FILE
-                shown |= PM_EXCLUSIVE if self.kernel.frame[pfn, P_MAPCOUNT] == 1 else 0
+                flags, mapcount = self._page(pfn)
+                shown |= 0 if flags & PG_ANON else PM_FILE
+                shown |= PM_EXCLUSIVE if mapcount == 1 else 0
             return shown
         return PM_SWAP | entry >> PTE_SHIFT << 5 if entry & PTE_SWAP else 0
+
+    def _page(self, pfn: int) -> tuple[int, int]:
+        """The flags and map count of a frame's page, which for a part of a huge page are the whole's."""
+        if self.kernel.frame[pfn, P_FLAGS] & PG_TAIL:
+            pfn &= -(1 << int(self.kernel.sc[kn.SC_HUGE_BITS]))
+        return int(self.kernel.frame[pfn, P_FLAGS]), int(self.kernel.frame[pfn, P_MAPCOUNT])
 
     def pagemap(self) -> str:
         """Page states of each mapping as runs: `.` nothing, Z the zero page, A anonymous, F of a file, S swapped.

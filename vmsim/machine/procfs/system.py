@@ -99,14 +99,15 @@ class System:
         yield _kb_line("CommitLimit", (self._commit_limit() + swap_total) << shift)
         yield _kb_line("Committed_AS", max(0, int(self.kernel.sc[kn.SC_COMMITTED])) << shift)
         yield _kb_line("VmallocTotal", _VMALLOC_TOTAL_KB)
-        zeros = ("VmallocUsed", "VmallocChunk", *(("Percpu",) if self.newer else ("HardwareCorrupted",)), "AnonHugePages")
+        zeros = ("VmallocUsed", "VmallocChunk", *(("Percpu",) if self.newer else ("HardwareCorrupted",)))
         yield from (_kb_line(name, 0) for name in zeros)
+        leaf_bits = int(self.kernel.geo[kn.G_BITS + int(self.kernel.geo[kn.G_LEVELS]) - 1])
+        yield _kb_line("AnonHugePages", self._count("nr_anon_transparent_hugepages") << (leaf_bits + shift))
         if self.newer:
             yield from (_kb_line(name, 0) for name in ("ShmemHugePages", "ShmemPmdMapped", "FileHugePages", "FilePmdMapped"))
         if self.newest:
             yield _kb_line("Balloon", 0)
         yield from (f"{name + ':':<16}   {0:5}\n" for name in ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"))
-        leaf_bits = int(self.kernel.geo[kn.G_BITS + int(self.kernel.geo[kn.G_LEVELS]) - 1])
         yield _kb_line("Hugepagesize", 1 << (self.page_shift + leaf_bits - 10))
         if self.newer:
             yield _kb_line("Hugetlb", 0)
