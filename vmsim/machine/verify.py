@@ -328,7 +328,8 @@ def _check_rights(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
         vpn, entry, rights = vpn[inside], entry[inside], flags[at[inside]] if len(starts) else flags
         writes = (entry & p.PTE_PRESENT != 0) & (entry & p.PTE_WRITE != 0) & (rights & v.VM_WRITE == 0)
         yield from (f"{name} {page} can be written, but its VMA can not" for page in vpn[writes].tolist())
-        barred = (entry & p.PTE_PROTNONE != 0) != (rights & v.VM_ACCESS == 0)
+        here = entry & p.PTE_PRESENT != 0  # what is in swap gets its rights when it comes back
+        barred = here & ((entry & p.PTE_PROTNONE != 0) != (rights & v.VM_ACCESS == 0))
         yield from (
             f"{name} {page} has PTE_PROTNONE where its VMA has access, or the other way"
             for page in vpn[barred].tolist()
