@@ -200,7 +200,7 @@ def _what_was_done(summary: TraceSummary) -> str:
 def _tell(errors: Console, message: str) -> None:
     from rich.text import Text
 
-    errors.print(Text(f"error: {message}"), soft_wrap=True)
+    errors.print(Text(f"vmsim: {message}"), soft_wrap=True)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_a_bad_line_is_told_and_the_rest_is_read(trace: Path, capsys: pytest.Cap
     trace.write_bytes(LINES + b"oops\n" + LINES)
     assert trace_inspect_command([trace]) == 2
     out, err = capsys.readouterr()
-    assert f"error: {trace}:1001: expected" in err
+    assert f"vmsim: {trace}:1001: expected" in err
     assert "got 'oops' [1 bad line passed over; the rest was read]" in err
     assert "2,000" in out
     assert trace_inspect_command([trace], json=True) == 2
