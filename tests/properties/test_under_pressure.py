@@ -23,6 +23,7 @@ SHORT = st.fixed_dictionaries(
         "page_cluster": st.sampled_from([0, 3]),
         "swappiness": st.sampled_from([0, 60, 100]),
         "lru_gen": st.booleans(),
+        "huge": st.booleans(),
     }
 )
 
@@ -36,6 +37,7 @@ def test_any_program_keeps_the_laws_when_memory_is_short(machine: dict[str, Any]
     machine["sysctl"]["vm.overcommit_memory"] = 1
     machine["files"]["disk"]["cached"] = "none"
     machine["lru_gen"] = short["lru_gen"] and machine["version"] in ("6.1", "6.18")
+    machine["transparent_hugepage"] = "always" if short["huge"] and machine["version"] in ("4.3", "4.4") else "never"
     for task in machine["tasks"]:
         task["image"] = "none"
     if short["swap"]:

@@ -1,7 +1,8 @@
-"""The anon_vma of a VMA that gets its first anonymous page.   Follows mm/rmap.c (anon_vma_prepare) and mm/mmap.c of v4.4."""
+"""The anon_vma that a VMA gets with its first anonymous page.   Follows mm/rmap.c (anon_vma_prepare) and mm/mmap.c of v4.4."""
 
-from vmsim.mm.vma import AV_VMAS, anon_vma_create
+from vmsim.mm.vma import AV_VMAS
 from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_ANON_VMA_NEXT
 from vmsim.struct.vmas import (
     V_ANON,
     V_END,
@@ -16,6 +17,23 @@ from vmsim.struct.vmas import (
     VM_SOFTDIRTY,
     VM_WRITE,
 )
+
+
+@compiled
+def anon_vma_create(k, v):
+    """The first anonymous page of a VMA: a new anon_vma of its own."""
+    anon = k.sc[SC_ANON_VMA_NEXT] + 1
+    k.sc[SC_ANON_VMA_NEXT] = anon
+    k.anon_vma[anon, AV_VMAS] = 1
+    k.vma[v, V_ANON] = anon << 1
+
+
+@compiled
+def unlink_anon_vma(k, v):
+    """A VMA whose anonymous pages are all gone leaves its anon_vma (unlink_anon_vmas)."""
+    if k.vma[v, V_ANON] != 0:
+        k.anon_vma[k.vma[v, V_ANON] >> 1, AV_VMAS] -= 1
+        k.vma[v, V_ANON] = 0
 
 
 @compiled

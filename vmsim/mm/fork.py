@@ -4,6 +4,7 @@ mm/rmap.c (anon_vma_fork) of v4.4 (section A.8 of the behaviour notes)."""
 from vmsim.hw.tlb import flush_mm
 from vmsim.hw.walk import huge_table, leaf_pages
 from vmsim.mm.accounting import account_vm
+from vmsim.mm.anon_vma import anon_vma_create
 from vmsim.mm.huge_memory import copy_huge_pmd
 from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
@@ -12,7 +13,7 @@ from vmsim.mm.pgtable import pgd_alloc, pte_alloc
 from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swapfile import swap_duplicate
-from vmsim.mm.vma import anon_vma_create, charge_vma_link, vma_alloc, vma_link
+from vmsim.mm.vma import charge_vma_link, vma_alloc, vma_link
 from vmsim.struct.costs import C_FORK_BASE, C_MAP_PAGE
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_MAPCOUNT

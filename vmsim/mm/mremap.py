@@ -1,35 +1,27 @@
 """mremap(2): growing, shrinking, moving and duplicating mappings.   Follows mm/mremap.c of v4.4 (section A.5 of the behaviour notes)."""
 
-from vmsim.hw.tlb import flush_range
-from vmsim.hw.walk import huge_table, leaf_pages, leaf_table, marks_slot
 from vmsim.mm.accounting import account_vm, may_expand_vm, memlock_limit
+from vmsim.mm.anon_vma import unlink_anon_vma
 from vmsim.mm.gup import mm_populate
-from vmsim.mm.huge_split import split_huge_page_pmd
 from vmsim.mm.mmap import do_munmap
+from vmsim.mm.move_pages import move_page_tables
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pgtable import move_leaf_table, pte_alloc
 from vmsim.mm.place import MAP_FIXED, get_unmapped_area
-from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.range import aligned_pages, is_aligned, page_limit, page_of
-from vmsim.mm.rmap import page_move_rmap
 from vmsim.mm.vma import (
     charge_vma_adjust,
     charge_vma_link,
     find_vma,
     find_vma_charged,
     object_get,
-    unlink_anon_vma,
     vma_alloc,
     vma_before,
     vma_link,
     vma_merge,
 )
-from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EWAIT
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SC_CPU, SC_NOWAIT, SYS_MAX_MAP_COUNT
-from vmsim.struct.ledger import L_SYSCALL
-from vmsim.struct.pages import PTE_PRESENT, PTE_SHIFT, PTE_ZERO
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_COMMITTED, SYS_MAX_MAP_COUNT
 from vmsim.struct.rules import (
     R_DONTUNMAP_COUNTS_LOCKED,
     R_MREMAP_CHECKS_FIRST,
@@ -65,60 +57,6 @@ from vmsim.struct.vmas import (
 MREMAP_MAYMOVE = 1
 MREMAP_FIXED = 2
 MREMAP_DONTUNMAP = 4
-
-
-@compiled
-def move_page_tables(k, mm, old, new, pages):
-    """Move the entries of `pages` pages from `old` to `new`, which is empty: how many pages it got through."""
-    k.sc[SC_NOWAIT] = 1
-    through = _move_entries(k, mm, old, new, pages)
-    k.sc[SC_NOWAIT] = 0
-    return through
-
-
-@compiled
-def _move_entries(k, mm, old, new, pages):
-    end = old + pages
-    moved = 0
-    vpn, slot = next_entry(k, mm, old, 0, end)
-    while vpn < end:
-        if huge_table(k, mm, vpn) != 0:
-            outcome = _move_huge_pmd(k, mm, vpn, new + vpn - old, end)
-            if outcome < 0:
-                return vpn - old
-            if outcome > 0:
-                moved += 1
-                vpn, slot = next_entry(k, mm, vpn + leaf_pages(k), 0, end)
-                continue
-        entry = k.pt[slot]
-        to = pte_alloc(k, mm, new + vpn - old)
-        if to == 0:
-            return vpn - old
-        set_pte(k, mm, vpn, slot, 0)
-        set_pte(k, mm, new + vpn - old, to, entry)
-        if entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT:
-            page_move_rmap(k, entry >> PTE_SHIFT, mm, vpn, new + vpn - old)
-        moved += 1
-        vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
-    if moved > 0:
-        k.led[L_SYSCALL] += moved * k.cost[C_PTE_CHANGE]
-        flush_range(k, k.sc[SC_CPU], mm, old, end)
-    return pages
-
-
-@compiled
-def _move_huge_pmd(k, mm, vpn, to, end):
-    """Move what maps a huge page from page `vpn` to page `to`: 1, or 0 and it is split; -ENOMEM where no table can be had."""
-    per_table = leaf_pages(k)
-    if (vpn | to) & (per_table - 1) != 0 or end - vpn < per_table or leaf_table(k, mm, to) != 0:
-        split_huge_page_pmd(k, mm, vpn, L_SYSCALL)
-        return 0
-    entry = k.pt[marks_slot(k, mm, vpn)]
-    if not move_leaf_table(k, mm, vpn, to):
-        return -ENOMEM
-    if entry & PTE_ZERO == 0:
-        page_move_rmap(k, entry >> PTE_SHIFT, mm, vpn, to)
-    return 1
 
 
 @compiled

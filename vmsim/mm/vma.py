@@ -7,7 +7,7 @@ from vmsim.struct.costs import C_VMA_CACHED_LEVEL, C_VMA_CACHED_LEVELS, C_VMA_CH
 from vmsim.struct.errno import ENOMEM
 from vmsim.struct.files import FI_MAPCOUNT
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_ANON_VMA_NEXT, SC_TASK, SC_VMA_FREE, SC_VMA_NEXT, SYS_MAX_MAP_COUNT
+from vmsim.struct.kernel import SC_TASK, SC_VMA_FREE, SC_VMA_NEXT, SYS_MAX_MAP_COUNT
 from vmsim.struct.ledger import L_VMA
 from vmsim.struct.rules import R_MERGE_UNFAULTED_NEIGHBOUR, R_MMAP_EXTENDS_NEXT_FIRST
 from vmsim.struct.tasks import T_VMACACHE, T_VMACACHE_SEQ
@@ -89,15 +89,6 @@ def vma_free(k, v):
 
 
 @compiled
-def anon_vma_create(k, v):
-    """The first anonymous page of a VMA: a new anon_vma of its own."""
-    anon = k.sc[SC_ANON_VMA_NEXT] + 1
-    k.sc[SC_ANON_VMA_NEXT] = anon
-    k.anon_vma[anon, AV_VMAS] = 1
-    k.vma[v, V_ANON] = anon << 1
-
-
-@compiled
 def object_get(k, v):
     """Count a VMA in the trees of its file and its anon_vma."""
     if k.vma[v, V_FILE] != 0:
@@ -113,14 +104,6 @@ def object_put(k, v):
         k.file[k.vma[v, V_FILE], FI_MAPCOUNT] -= 1
     if k.vma[v, V_ANON] != 0:
         k.anon_vma[k.vma[v, V_ANON] >> 1, AV_VMAS] -= 1
-
-
-@compiled
-def unlink_anon_vma(k, v):
-    """A VMA whose anonymous pages are all gone leaves its anon_vma (unlink_anon_vmas)."""
-    if k.vma[v, V_ANON] != 0:
-        k.anon_vma[k.vma[v, V_ANON] >> 1, AV_VMAS] -= 1
-        k.vma[v, V_ANON] = 0
 
 
 @compiled

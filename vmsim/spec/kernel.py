@@ -50,6 +50,7 @@ def _read_rules(given: object) -> dict[str, bool]:
     return read_entries(given, "kernel rule", RULE_NAMES, _read_switch)
 
 
+_NOT_WITH_HUGE_PAGES = ("lru_gen", "madv_free", "madv_cold", "mlock_is_page_cache")
 _RULES_SCHEMA = {
     "title": "kernel rules", "type": ["object", "null"], "additionalProperties": False,
     "properties": {name: {"type": "boolean"} for name in RULE_NAMES},
@@ -108,6 +109,14 @@ class KernelSpec(SpecModel):
         if value != "never" and line not in ("4.3", "4.4"):
             raise ValueError(f"huge pages are modelled as kernels before 4.5 have them, not as {line} does; expected never")
         return value
+
+    @field_validator("rules")
+    @classmethod
+    def _of_one_kernel(cls, rules: Mapping[str, bool], info: ValidationInfo) -> Mapping[str, bool]:
+        newer = [name for name in _NOT_WITH_HUGE_PAGES if rules.get(name)]
+        if newer and info.data.get("transparent_hugepage", "never") != "never":
+            raise ValueError(f"{newer[0]} is not modelled for huge pages: it needs transparent_hugepage: never")
+        return rules
 
     @field_validator("fault_around_bytes")
     @classmethod

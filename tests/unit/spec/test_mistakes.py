@@ -27,6 +27,7 @@ def line_of(text: str, mark: str) -> int:
         ("title:", "titel:", "titel", "did you mean 'title'"),
         ("version: 4.4", "version: 4.5", "kernel.version", "no kernel '4.5'; did you mean '4.4'"),
         ("version: 4.4", "version: 6.1\n  transparent_hugepage: always", "kernel.transparent_hugepage", "before 4.5 have them"),
+        ("version: 4.4", "transparent_hugepage: always\n  rules: {madv_cold: true}", "kernel.rules", "madv_cold is not modelled"),
         ("version: 4.4", "version: [4.4]", "kernel.version", "expected a kernel version"),
         ("vm.max_map_count: 65530}", "vm.max_map_cuont: 3}", "vm.max_map_cuont", "did you mean 'vm.max_map_count'"),
         ("vm.max_map_count: 65530}", "vm.swappiness: 101}", "vm.swappiness", "between 0 and 100"),
