@@ -47,7 +47,7 @@ from vmsim.struct.vmas import (
     VM_SHARED,
     VM_WRITE,
 )
-from vmsim.struct.vmstat import PGFAULT
+from vmsim.struct.vmstat import PGFAULT, PGREUSE
 
 
 @compiled
@@ -129,6 +129,7 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
     pfn = entry >> PTE_SHIFT
     if flags & VM_SHARED != 0 and entry & PTE_ZERO == 0:
         page_mkwrite(k, tid, v, pfn)
+        k.vmstat[PGREUSE] += 1
         k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
         return 0
     if entry & PTE_ZERO == 0 and k.frame[pfn, P_FLAGS] & PG_ANON != 0:
@@ -137,6 +138,7 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
             k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
             k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
             k.frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
+            k.vmstat[PGREUSE] += 1
             return 0
     new = alloc_page(k) if entry & PTE_ZERO != 0 else alloc_page_to_copy(k, pfn)
     if new == 0:

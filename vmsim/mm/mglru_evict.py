@@ -56,12 +56,15 @@ from vmsim.struct.reclaim import (
 from vmsim.struct.vmstat import (
     PGACTIVATE,
     PGREFILL_DMA,
+    PGSCAN_ANON,
     PGSCAN_DIRECT_DMA,
     PGSCAN_KSWAPD_DMA,
+    PGSTEAL_ANON,
     PGSTEAL_DIRECT_DMA,
     PGSTEAL_KSWAPD_DMA,
     UNEVICTABLE_PGCULLED,
     WORKINGSET_ACTIVATE,
+    WORKINGSET_ACTIVATE_ANON,
 )
 
 
@@ -143,8 +146,7 @@ def _sort(k, pfn, file, tier):
     elif mine > tier or refs == MAX_REFS:
         move_to_gen(k, pfn, inc_gen(k, pfn, 0), 1)
         k.node[N_PROTECTED + file * MAX_NR_TIERS + mine] += 1
-        if file != 0:
-            k.vmstat[WORKINGSET_ACTIVATE] += 1
+        k.vmstat[WORKINGSET_ACTIVATE if file != 0 else WORKINGSET_ACTIVATE_ANON] += 1
     elif flags & (PG_LOCKED | PG_WRITEBACK) != 0 or (file != 0 and flags & PG_DIRTY != 0):
         move_to_gen(k, pfn, inc_gen(k, pfn, 1), 0)
     else:
@@ -178,6 +180,7 @@ def _scan(k, s, file, tier):
                 _isolate(k, s, pfn, isolated)
                 isolated += 1
     k.vmstat[PGSCAN_KSWAPD_DMA if s[S_IS_KSWAPD] != 0 else PGSCAN_DIRECT_DMA] += isolated
+    k.vmstat[PGSCAN_ANON + file] += isolated
     k.vmstat[PGREFILL_DMA] += scanned - isolated
     k.zone[0, Z_PAGES_SCANNED] += isolated
     return scanned << 8 | isolated if isolated > 0 or scanned >= MAX_LRU_BATCH else 0
@@ -294,6 +297,7 @@ def _evict(k, s, swappiness):
         freed = _shrink_batch(k, s, count)
         s[S_LRU_RECLAIMED] += freed
         k.vmstat[PGSTEAL_KSWAPD_DMA if s[S_IS_KSWAPD] != 0 else PGSTEAL_DIRECT_DMA] += freed
+        k.vmstat[PGSTEAL_ANON + (found & 1)] += freed
         if found & 1 == 0:
             s[S_NEED_SWAPPING] = 1
     return scanned

@@ -9,7 +9,7 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_LRU_FAULT
 from vmsim.struct.pages import MAX_NR_TIERS, MIN_LRU_BATCH, P_FLAGS, PG_REFS_MASK, PG_SWAPBACKED, PG_WORKINGSET
 from vmsim.struct.reclaim import N_AVG_REFAULTED, N_AVG_TOTAL, N_EVICTED, N_MIN_SEQ, N_PROTECTED, N_REFAULTED
-from vmsim.struct.vmstat import WORKINGSET_REFAULT
+from vmsim.struct.vmstat import WORKINGSET_REFAULT, WORKINGSET_REFAULT_ANON, WORKINGSET_RESTORE_ANON
 
 MAX_REFS = 4
 
@@ -80,7 +80,7 @@ def lru_gen_refault(k, pfn, shadow, file):
         return
     refs = token % MAX_REFS + (packed & 1)
     k.node[N_REFAULTED + file * MAX_NR_TIERS + tier_of(refs)] += 1
-    if file != 0:
-        k.vmstat[WORKINGSET_REFAULT] += 1
+    k.vmstat[WORKINGSET_REFAULT if file != 0 else WORKINGSET_REFAULT_ANON] += 1
     if k.sc[SC_LRU_FAULT] != 0 or refs >= MAX_REFS - 1:
+        k.vmstat[WORKINGSET_RESTORE_ANON + file] += 1
         k.frame[pfn, P_FLAGS] |= PG_WORKINGSET | PG_REFS_MASK

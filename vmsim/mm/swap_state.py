@@ -15,7 +15,7 @@ from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_RECLAIM, PG_
 from vmsim.struct.reclaim import N_SWAP_FOUND, N_SWAP_HITS, N_SWAP_LAST_RA, N_SWAP_LOOKUPS, N_SWAP_PREV_OFFSET
 from vmsim.struct.rules import R_ANON_REFAULTS, R_SWAP_RA_NEW
 from vmsim.struct.swaps import SW_BASE, SW_BLOCK, SW_DEVICE, SW_MAX
-from vmsim.struct.vmstat import PSWPIN
+from vmsim.struct.vmstat import PSWPIN, SWAP_RA, SWAP_RA_HIT
 
 
 @compiled
@@ -32,6 +32,7 @@ def find_in_swap_cache(k, swp):
     if k.frame[pfn, P_FLAGS] & (PG_READAHEAD | PG_RECLAIM) == 0:
         return pfn << 1
     k.frame[pfn, P_FLAGS] &= ~(PG_READAHEAD | PG_RECLAIM)
+    k.vmstat[SWAP_RA_HIT] += 1
     return pfn << 1 | 1
 
 
@@ -111,5 +112,6 @@ def swapin_readahead(k, swp):
             pfn = read_swap_cache_async(k, base + near, 1 if near == offset else 0)
             if pfn != 0 and near != offset and not cached:
                 k.frame[pfn, P_FLAGS] |= PG_READAHEAD
+                k.vmstat[SWAP_RA] += 1
         lru_add_drain(k)
     return read_swap_cache_async(k, swp, 1)

@@ -53,8 +53,10 @@ from vmsim.struct.vmstat import (
     PGACTIVATE,
     PGDEACTIVATE,
     PGREFILL_DMA,
+    PGSCAN_ANON,
     PGSCAN_DIRECT_DMA,
     PGSCAN_KSWAPD_DMA,
+    PGSTEAL_ANON,
     PGSTEAL_DIRECT_DMA,
     PGSTEAL_KSWAPD_DMA,
     UNEVICTABLE_PGCULLED,
@@ -140,6 +142,7 @@ def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
     zone[Z_RECENT_SCANNED + file] += taken
     kswapd = s[S_IS_KSWAPD] != 0
     k.vmstat[(PGSCAN_KSWAPD_DMA if kswapd else PGSCAN_DIRECT_DMA) + lruvec] += scanned
+    k.vmstat[PGSCAN_ANON + file] += scanned
     if taken == 0:
         return 0
     s[S_UNQUEUED_DIRTY] = 0
@@ -155,6 +158,7 @@ def shrink_inactive_list(k, s, lruvec, lru, nr_to_scan):
             for part in range(pfn + 1, pfn + parts):
                 freed += _shrink_page(k, s, lruvec, file, part)
     k.vmstat[(PGSTEAL_KSWAPD_DMA if kswapd else PGSTEAL_DIRECT_DMA) + lruvec] += freed
+    k.vmstat[PGSTEAL_ANON + file] += freed
     if k.rule[R_LRU_COSTS] != 0:
         lru_note_cost(k, lruvec, file, s[S_PAGEOUT])
     if k.rule[R_NODE_LRU] != 0:

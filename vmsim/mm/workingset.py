@@ -20,7 +20,13 @@ from vmsim.struct.pages import (
 )
 from vmsim.struct.reclaim import N_ACTIVATED, N_COST, N_SWAP_FREE
 from vmsim.struct.rules import R_ANON_REFAULTS, R_LRU_COSTS, R_LRU_GEN
-from vmsim.struct.vmstat import WORKINGSET_ACTIVATE, WORKINGSET_REFAULT
+from vmsim.struct.vmstat import (
+    WORKINGSET_ACTIVATE,
+    WORKINGSET_ACTIVATE_ANON,
+    WORKINGSET_REFAULT,
+    WORKINGSET_REFAULT_ANON,
+    WORKINGSET_RESTORE_ANON,
+)
 
 _AGE_SHIFT = 3
 _ROW_MASK = 3
@@ -76,16 +82,15 @@ def workingset_refault(k, pfn, shadow, file):
         return
     packed = -shadow - 1
     lruvec = packed & _ROW_MASK
-    if file != 0:
-        k.vmstat[WORKINGSET_REFAULT] += 1
+    k.vmstat[WORKINGSET_REFAULT if file != 0 else WORKINGSET_REFAULT_ANON] += 1
     if k.zone[lruvec, Z_INACTIVE_AGE] - (packed >> _AGE_SHIFT) > _competing(k, lruvec, file):
         return
     k.frame[pfn, P_FLAGS] |= PG_ACTIVE
     lruvec = lruvec_of(k, pfn)
     k.zone[lruvec, Z_INACTIVE_AGE] += 1
     k.node[N_ACTIVATED + file] += 1
-    if file != 0:
-        k.vmstat[WORKINGSET_ACTIVATE] += 1
+    k.vmstat[WORKINGSET_ACTIVATE if file != 0 else WORKINGSET_ACTIVATE_ANON] += 1
     if packed & _WAS_ACTIVE != 0 and k.rule[R_LRU_COSTS] != 0:
         k.frame[pfn, P_FLAGS] |= PG_WORKINGSET
+        k.vmstat[WORKINGSET_RESTORE_ANON + file] += 1
         lru_note_cost(k, lruvec, is_file(k.frame[pfn, P_FLAGS]), 1)

@@ -21,7 +21,10 @@ VMSTAT_NAMES: tuple[str, ...] = (
     "thp_split", "thp_zero_page_alloc", "thp_zero_page_alloc_failed",
 )  # fmt: skip
 NR_VMSTAT_4_4 = len(VMSTAT_NAMES)
-VMSTAT_NAMES += ("pglazyfree", "pglazyfreed")  # counters that came later
+VMSTAT_NAMES += (  # counters that came later; workingset_refault and _activate are those of files then
+    "pglazyfree", "pglazyfreed", "workingset_refault_anon", "workingset_activate_anon", "workingset_restore_anon",
+    "workingset_restore_file", "pgscan_anon", "pgscan_file", "pgsteal_anon", "pgsteal_file", "swap_ra", "swap_ra_hit", "pgreuse",
+)  # fmt: skip
 NR_VMSTAT = len(VMSTAT_NAMES)
 
 
@@ -74,6 +77,14 @@ PGROTATED = _index("pgrotated")
 PGDEACTIVATE = _index("pgdeactivate")
 PGFAULT = _index("pgfault")
 PGMAJFAULT = _index("pgmajfault")
+WORKINGSET_REFAULT_ANON = _index("workingset_refault_anon")
+WORKINGSET_ACTIVATE_ANON = _index("workingset_activate_anon")
+WORKINGSET_RESTORE_ANON = _index("workingset_restore_anon")
+PGSCAN_ANON = _index("pgscan_anon")
+PGSTEAL_ANON = _index("pgsteal_anon")
+SWAP_RA = _index("swap_ra")
+SWAP_RA_HIT = _index("swap_ra_hit")
+PGREUSE = _index("pgreuse")
 PGLAZYFREE = _index("pglazyfree")
 PGLAZYFREED = _index("pglazyfreed")
 DROP_PAGECACHE = _index("drop_pagecache")

@@ -80,7 +80,17 @@ def _anon(case: Case, run: Run, view: View) -> Iterator[Check]:
         counters = view.counts("run")
         yield Check("run pswpin - majflt", 0, 0, counters.get("pswpin", 0) - counters.get("ru_majflt", 0), EXACT)
     yield from _per_steal("run", view)
+    yield from _by_kind(faults, view)
     yield from _split("run", view)
+
+
+def _by_kind(faults: Tolerance, view: View) -> Iterator[Check]:
+    """What later kernels count of anonymous pages: as many refaults as pages read from swap, and what comes of them."""
+    if any("workingset_refault_anon" in run.counts("run") for run in view.recorded):
+        for name in ("workingset_refault_anon", "pgsteal_anon"):
+            yield from view.counted("run", name, faults)
+        for name in ("workingset_activate_anon", "workingset_restore_anon", "pgscan_anon", "pgreuse", "swap_ra_hit", "swap_ra"):
+            yield from view.counted("run", name, TOLD_ONLY)
 
 
 def file_stolen(counters: Counters) -> int:
@@ -96,7 +106,7 @@ def _mixed(case: Case, run: Run, view: View) -> Iterator[Check]:
     )
     later = any("workingset_refault_file" in each.counts("run") for each in view.recorded)
     name = "workingset_refault_file" if later else "workingset_refault"
-    simulated = total(view.counts("run"), name) or total(view.counts("run"), "workingset_refault")
+    simulated = view.counts("run").get("workingset_refault", 0)
     refaults = Tolerance(0.05, _FEW)
     yield from view.check("run refaults of files", refaults, lambda each: total(each.counts("run"), name), simulated)
     yield from view.counted("run", "pswpin", Tolerance(0.2, 100))

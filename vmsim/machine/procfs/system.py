@@ -17,6 +17,7 @@ from vmsim.struct.swaps import SW_BASE, SW_DEVICE, SW_FLAGS, SW_INUSE, SW_PAGES,
 from vmsim.struct.vmstat import NR_VMSTAT_4_4, VMSTAT_NAMES
 
 _ZONES = ("DMA", "DMA32", "Normal", "Movable")
+_ZONE_SUFFIXES = ("dma", "dma32", "normal", "movable")
 _CLASSES = 4
 _VMALLOC_TOTAL_KB = 34359738367  # x86-64
 # Counters of the zones in 4.4 (enum zone_stat_item), those of the machine follow (vm_event_item).
@@ -26,21 +27,23 @@ _LRU_NAMES = ("inactive_anon", "active_anon", "inactive_file", "active_file", "u
 _ZONE_COUNTERS_6 = ("nr_free_pages", *(f"nr_zone_{name}" for name in _LRU_NAMES), "nr_zone_write_pending", "nr_mlock")
 _NODE_COUNTERS_6 = (
     *(f"nr_{name}" for name in _LRU_NAMES), "nr_slab_reclaimable", "nr_slab_unreclaimable", "nr_isolated_anon", "nr_isolated_file",
-    "workingset_refault_file", "workingset_activate_file", "workingset_nodereclaim", "nr_anon_pages", "nr_mapped", "nr_file_pages",
+    *(f"workingset_{what}_{kind}" for what in ("refault", "activate", "restore") for kind in ("anon", "file")), "workingset_nodereclaim",
+    "nr_anon_pages", "nr_mapped", "nr_file_pages",
     "nr_dirty", "nr_writeback", "nr_shmem", "nr_vmscan_write", "nr_vmscan_immediate_reclaim", "nr_dirtied", "nr_written",
-    "nr_kernel_stack", "nr_page_table_pages",
+    "nr_kernel_stack", "nr_page_table_pages", "nr_swapcached",
 )  # fmt: skip
 _EVENTS_6 = (
     "nr_dirty_threshold", "nr_dirty_background_threshold", "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_dma", "pgalloc_dma32",
-    "pgalloc_normal", "pgalloc_movable", "allocstall_normal", "pgfree", "pgactivate", "pgdeactivate", "pglazyfree", "pgfault", "pgmajfault",
-    "pglazyfreed", "pgrefill", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd", "pgscan_direct", "pgscan_direct_throttle",
-    "slabs_scanned", "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "pageoutrun", "pgrotated", "drop_pagecache",
-    "drop_slab",
-    *(name for name in VMSTAT_NAMES if name.startswith("unevictable_pgs")),
+    "pgalloc_normal", "pgalloc_movable", *(f"allocstall_{zone}" for zone in _ZONE_SUFFIXES), "pgfree", "pgactivate", "pgdeactivate",
+    "pglazyfree", "pgfault", "pgmajfault", "pglazyfreed", "pgrefill", "pgreuse", "pgsteal_kswapd", "pgsteal_direct", "pgscan_kswapd",
+    "pgscan_direct", "pgscan_direct_throttle", "pgscan_anon", "pgscan_file", "pgsteal_anon", "pgsteal_file", "slabs_scanned",
+    "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "pageoutrun", "pgrotated", "drop_pagecache", "drop_slab", "oom_kill",
+    *(name for name in VMSTAT_NAMES if name.startswith("unevictable_pgs")), "swap_ra", "swap_ra_hit",
 )  # fmt: skip
 _RENAMED_6 = {
-    "workingset_refault_file": "workingset_refault", "workingset_activate_file": "workingset_activate", "allocstall_normal": "allocstall",
+    "workingset_refault_file": "workingset_refault", "workingset_activate_file": "workingset_activate", "allocstall_movable": "allocstall",
 }  # fmt: skip
+_OF_NODE_6 = {"nr_swapcached": rc.N_SWAP_CACHE, "oom_kill": rc.N_OOM_KILLS}
 
 
 class System:
@@ -58,6 +61,8 @@ class System:
         counters = self.kernel.vmstat
         if found in VMSTAT_NAMES:
             return int(counters[VMSTAT_NAMES.index(found)])
+        if found in _OF_NODE_6:
+            return int(self.kernel.node[_OF_NODE_6[found]])
         if found.startswith("nr_zone_"):
             names = ("nr_dirty", "nr_writeback") if found == "nr_zone_write_pending" else ("nr_" + found.removeprefix("nr_zone_"),)
             return sum(self._count(part) for part in names)
@@ -215,8 +220,6 @@ class System:
             if self.newest:
                 yield from (f"              {bound} {zone[p.Z_PCP_HIGH]}" for bound in ("high_min:", "high_max:"))
 
-
-_ZONE_SUFFIXES = ("dma", "dma32", "normal", "movable")
 
 
 def _kb_line(name: str, kb: int) -> str:
