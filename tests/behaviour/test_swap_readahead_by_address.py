@@ -14,6 +14,7 @@ from scenario import PAGE, Outcome, run
 
 PAGES = 1024
 TABLE = 512
+BASE = 0x7E00_0000_0000  # as high as mmap puts mappings by itself: page numbers of 35 bits
 
 
 @dataclass
@@ -67,8 +68,8 @@ class Twin:
 
 def swapped(pages: list[int], cluster: int, device: str = "nvme", **more: Any) -> Outcome:
     """Written, paged out, and touched again in this order."""
-    region = {"addr": 1 << 30, "length": PAGES * PAGE}
-    touches = [step for page in pages for step in ({"touch": {"addr": (1 << 30) + page * PAGE}}, {"sleep": "20 ms"})]
+    region = {"addr": BASE, "length": PAGES * PAGE}
+    touches = [step for page in pages for step in ({"touch": {"addr": BASE + page * PAGE}}, {"sleep": "20 ms"})]
     steps: list[dict[str, Any]] = [
         {"mmap": {**region, "as": "m", "flags": ["PRIVATE", "ANONYMOUS", "FIXED"]}},
         {"access": {"region": "m", "pattern": {"type": "sequential"}, "count": PAGES, "op": "write"}},

@@ -17,8 +17,10 @@ from vmsim.struct.reclaim import N_SWAP_AREAS
 from vmsim.struct.rules import R_SWAP_RA_NEW, R_VMA_SWAP_READAHEAD
 from vmsim.struct.swaps import SW_FLAGS, SWP_SOLIDSTATE, SWP_USED
 from vmsim.struct.vmas import V_ANON, V_END, V_START
+from vmsim.struct.vmstat import SWAP_RA
 
 _ORDER_CEILING = 5  # SWAP_RA_ORDER_CEILING
+_COUNT_BITS = 6  # enough for 1 << _ORDER_CEILING
 _HITS_MAX = 63
 _HITS_AT_FIRST = 4
 
@@ -64,10 +66,10 @@ def lookup_swap_cache_of(k, v, vpn, swp):
 
 @compiled
 def _window(k, v, vpn):
-    """The pages to read ahead for a fault, first << 32 | end; within its VMA and last-level table."""
+    """The pages to read ahead for a fault, first << _COUNT_BITS | how many; within its VMA and last-level table."""
     most = 1 << min(k.sysctl[SYS_PAGE_CLUSTER], _ORDER_CEILING)
     if most == 1:
-        return vpn << 32 | vpn + 1
+        return vpn << _COUNT_BITS | 1
     value = _remembered(k, v)
     last = value >> _PAGE_SHIFT
     pages = readahead_pages(last, vpn, value & _HITS_MAX, most, value >> _WIN_SHIFT & _HITS_MAX)
@@ -80,7 +82,8 @@ def _window(k, v, vpn):
         first = vpn - (pages - 1) // 2
     table = vpn & ~(leaf_pages(k) - 1)
     end = min(first + pages, k.vma[v, V_END], table + leaf_pages(k))
-    return max(first, k.vma[v, V_START], table, 0) << 32 | end
+    first = max(first, k.vma[v, V_START], table, 0)
+    return first << _COUNT_BITS | end - first
 
 
 @compiled
@@ -89,8 +92,9 @@ def swapin_readahead_of(k, mm, v, vpn, swp):
     if not use_vma_readahead(k, v):
         return swapin_readahead(k, swp)
     window = _window(k, v, vpn)
-    end = window & ((1 << 32) - 1)
-    near, slot = next_entry(k, mm, window >> 32, 0, end)
+    first = window >> _COUNT_BITS
+    end = first + (window & ((1 << _COUNT_BITS) - 1))
+    near, slot = next_entry(k, mm, first, 0, end)
     while near < end:
         entry = k.pt[slot]
         if entry & PTE_SWAP != 0:
@@ -98,6 +102,7 @@ def swapin_readahead_of(k, mm, v, vpn, swp):
             pfn = read_swap_cache_async(k, entry >> PTE_SHIFT, 1 if near == vpn else 0)
             if pfn != 0 and near != vpn and not cached:
                 k.frame[pfn, P_FLAGS] |= PG_READAHEAD
+                k.vmstat[SWAP_RA] += 1
         near, slot = next_entry(k, mm, near + 1, slot + 1, end)
     lru_add_drain(k)
     return read_swap_cache_async(k, swp, 1)
