@@ -166,9 +166,15 @@ class TestStalls:
 
     def test_swap_that_never_answers_is_an_oom_kill(self):
         """C.10: all pages are being written, and six rounds over them free none."""
-        outcome = swapping(FILL, devices=disk(stalls=[{"from": 0}]))
+        outcome = swapping(FILL, devices=disk(stalls=[{"from": 0}]), rules={"throttle_vm_writeout": False})
         assert outcome.exit() == "SIGKILL"
         assert outcome.built.machine.devices[0].stat.writes.requests == 0
+
+    def test_reclaimers_wait_for_ever_where_too_much_is_being_written(self):
+        """C.8: who reclaims waits until less is under writeback than a tenth above the dirty limit, which here doesn't come."""
+        outcome = finish(start(FILL, ram="32 MiB", swap={"device": "sda", "size": "64 MiB"}, devices=disk(stalls=[{"from": 0}])))
+        assert outcome.ending.stuck
+        assert "waits for less writeback" in outcome.ending.report()
 
 
 def test_errors_are_those_of_the_seed():

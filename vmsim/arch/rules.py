@@ -105,6 +105,7 @@ RULES = (
     Rule("swap_priority_from_2", "6.1", None, "swap areas that are given no priority get -2, -3, ...; before, -1, -2, ...", "a2468cc9bfdf (4.14): least_priority"),
     Rule("psi", "6.1", None, "/proc/pressure tells of stalls for CPU, memory and I/O", "eb414681d5a0 (4.20)"),
     Rule("reclaim_retries", "6.1", None, "the OOM killer comes after 16 tries in a row that reclaimed nothing, or when no zone could meet its minimum with all reclaimable pages free; before, once every zone was scanned six times over", "0a0337e0d1d1 (4.7): should_reclaim_retry; 69392a403f49, 1b4e3f26f9f7 (5.16): skip_throttle_noprogress"),
+    Rule("throttle_vm_writeout", "4.3", "6.1", "after each pass over a zone's lists a reclaimer sleeps as long as more pages are being written than a tenth above the dirty limit", "page-writeback.c of v4.4: throttle_vm_writeout; v4.8 has it, v4.10 has not"),
 )  # fmt: skip
 
 

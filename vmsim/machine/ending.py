@@ -23,6 +23,7 @@ from vmsim.struct.tasks import (
     T_WAIT,
     T_WAIT_ARG,
     WAIT_CHILD,
+    WAIT_CONGESTION,
     WAIT_MEMORY,
     WAIT_PAGE,
     WAIT_POST,
@@ -100,7 +101,7 @@ def _waits(kernel: KernelTables, task: Task, events: Sequence[str]) -> str:
         event, count = arg >> 32, arg & 0xFFFFFFFF
         name = events[event] if event < len(events) else event
         return f"waits for event {name!r} ({count} posts wanted, {kernel.event[event]} there) {since}"
-    what = {WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up"}.get(kind, "a timer")
+    what = {WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up", WAIT_CONGESTION: "less writeback"}.get(kind, "a timer")
     return f"waits for {what} {since}"
 
 

@@ -29,7 +29,7 @@ from vmsim.struct.kernel import SC_OOM, SC_PHASE_MARK, SC_WAKE
 from vmsim.struct.ledger import L_RUNQ, LEDGER_NAMES
 from vmsim.struct.reclaim import N_OOM_PANIC
 from vmsim.struct.streams import ST_LENGTH, ST_POS, ST_STATE, STREAM_AGAIN, STREAM_BUFFER, STREAM_ENDED, STREAM_OPEN
-from vmsim.struct.tasks import T_KILLED, T_START_NS, T_STATE, TASK_RUNNABLE
+from vmsim.struct.tasks import T_KILLED, T_START_NS, T_STATE, T_WAIT, TASK_RUNNABLE, WAIT_CONGESTION
 from vmsim.units import NS_PER_MS, NS_PER_US
 from vmsim.workload.strace.source import LogSource
 from vmsim.workload.trace.source import TraceSource
@@ -281,8 +281,13 @@ class Machine:
             self._stopped.succeed(FINISHED)
         elif self.clock.now >= self.stop_ns:
             self._stopped.succeed(PANIC if self.panicked else UNTIL)
-        elif self.clock.quiet:
+        elif self.clock.quiet and not self._writeback_waits_end():
             self._stopped.succeed(STUCK)
+
+    def _writeback_waits_end(self) -> bool:
+        """Whether a task that waits for less writeback will find it when it looks again."""
+        waits = any(task.state == BLOCKED and self.kernel.task[task.tid, T_WAIT] == WAIT_CONGESTION for task in self.tasks.values())
+        return waits and not self.entries.writes_too_much(self.handle)
 
     def _start_task(self, task: Task) -> None:
         row = self.kernel.task[task.tid]

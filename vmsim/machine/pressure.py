@@ -22,6 +22,7 @@ from vmsim.struct.pages import P_FLAGS, PG_WORKINGSET
 from vmsim.struct.reclaim import N_KSWAPD_TID
 from vmsim.struct.tasks import (
     T_RECLAIMING,
+    WAIT_CONGESTION,
     WAIT_EVENT,
     WAIT_PAGE,
     WAIT_QUEUE,
@@ -37,7 +38,7 @@ EXP: Final = (1677, 1981, 2034)  # 1 / exp(2 s / 10 s, 60 s, 300 s), times FIXED
 RESOURCES: Final = ("io", "memory", "cpu")
 _IO_SOME, _IO_FULL, _MEM_SOME, _MEM_FULL, _CPU_SOME, _NONIDLE = range(6)
 _STATES: Final = dict(zip(PSI_COUNTERS, range(5), strict=True))
-_IO_WAITS: Final = frozenset((WAIT_PAGE, WAIT_WRITEBACK, WAIT_THROTTLE, WAIT_QUEUE))
+_IO_WAITS: Final = frozenset((WAIT_PAGE, WAIT_WRITEBACK, WAIT_THROTTLE, WAIT_QUEUE, WAIT_CONGESTION))
 
 
 def calc_load(load: int, exp: int, active: int) -> int:

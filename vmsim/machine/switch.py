@@ -11,6 +11,7 @@ from vmsim.hw.tlb import switch_mm
 from vmsim.machine.slices import GOES_ON, account, report
 from vmsim.machine.tables import Entries, KernelTables
 from vmsim.mm.page_io import complete_bio
+from vmsim.mm.vmscan import writes_too_much
 from vmsim.struct.costs import C_CONTEXT_SWITCH
 from vmsim.struct.jit import JIT, entry, without_dispatcher
 from vmsim.struct.kernel import SC_BIO_NEXT, State
@@ -69,6 +70,13 @@ def finish_bio(handle, bio, error):
     return complete_bio(_state(handle), bio, error)
 
 
+@entry
+def still_writes_too_much(handle):
+    """1 if those that wait for less writeback would find as they look again that they must wait on."""
+    return 1 if writes_too_much(_state(handle)) else 0
+
+
 def compiled_entries() -> Entries:
     """The kernel's functions that the machine calls, compiled."""
-    return Entries(without_dispatcher(run_task, 8), without_dispatcher(finish_bio, 3), _handle)
+    slices, bios, writes = without_dispatcher(run_task, 8), without_dispatcher(finish_bio, 3), without_dispatcher(still_writes_too_much, 1)
+    return Entries(slices, bios, _handle, writes)

@@ -55,6 +55,7 @@ class Entries(NamedTuple):
     run_task: RunTask
     complete_bio: CompleteBio
     handle: Callable[[KernelTables], Any]
+    writes_too_much: Callable[[Any], int] = lambda handle: 1
 
 
 def entries_of(

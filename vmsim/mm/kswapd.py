@@ -9,6 +9,7 @@ from vmsim.mm.vmscan import (
     shrink_lruvec_begin,
     shrink_lruvec_end,
     shrink_lruvec_step,
+    throttle_vm_writeout,
     zone_reclaimable,
 )
 from vmsim.mm.vmscan_cost import snapshot_refaults
@@ -40,6 +41,7 @@ from vmsim.struct.reclaim import (
     N_KSWAPD_FAILURES,
     N_KSWAPD_STATE,
     N_NAP_BEGAN,
+    PASS_OVER,
     S_AGE_NODE,
     S_ALL_FILE_TAKEN,
     S_ALL_TAKEN,
@@ -232,9 +234,17 @@ def _flag_node(k, s):
 
 
 @compiled
+def _must_still_wait(k, tid, s):
+    """The pass over a zone's lists is over; whether its end waits for pages that are being written."""
+    if s[S_IN_ZONE] != PASS_OVER:
+        shrink_lruvec_end(k, s, s[S_ZONE])
+    return throttle_vm_writeout(k, tid)
+
+
+@compiled
 def _leave_zone(k, s):
     zone = s[S_ZONE]
-    shrink_lruvec_end(k, s, zone)
+    s[S_IN_ZONE] = 0
     if k.rule[R_NODE_LRU] != 0:
         _flag_node(k, s)
     else:
@@ -302,8 +312,10 @@ def _work(k, tid):
                 node[N_KSWAPD_STATE] = KSWAPD_SHRINK
             else:
                 s[S_ZONE] += 1
-        elif shrink_lruvec_step(k, s, s[S_ZONE]):
+        elif s[S_IN_ZONE] != PASS_OVER and shrink_lruvec_step(k, s, s[S_ZONE]):
             reason = _pause(k, tid, s, PLUGGED)
+        elif _must_still_wait(k, tid, s):
+            reason = SLICE_BLOCKED
         else:
             _leave_zone(k, s)
             node[N_KSWAPD_STATE] = KSWAPD_ZONES

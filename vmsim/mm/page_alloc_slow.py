@@ -7,13 +7,8 @@ caller gives up with -EWAIT (a fault with EVENT_OOM), and the operation begins a
 from vmsim.mm.kswapd import wakeup_kswapd
 from vmsim.mm.oom_kill import out_of_memory
 from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist, hold_page, release_page
-from vmsim.mm.vmscan import (
-    RECLAIM_PAUSED,
-    direct_reclaim_begin,
-    do_try_to_free_pages,
-    pfmemalloc_watermark_ok,
-    zone_reclaimable_pages,
-)
+from vmsim.mm.vmscan import RECLAIM_PAUSED, zone_reclaimable_pages
+from vmsim.mm.vmscan_direct import direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_SPARE, SC_TASK
 from vmsim.struct.ledger import L_FAULT, L_RECLAIM
@@ -82,7 +77,7 @@ def _reclaim_at_once(k, tid):
     freeing = k.led[L_FAULT]
     direct_reclaim_begin(k, tid)
     while do_try_to_free_pages(k, tid) == RECLAIM_PAUSED:
-        if k.sc[SC_NR_NEW_BIOS] > 0 or k.task[tid, T_WAIT] == WAIT_QUEUE:
+        if k.sc[SC_NR_NEW_BIOS] > 0 or k.task[tid, T_WAIT] == WAIT_QUEUE or k.task[tid, T_WAIT_ARG] > 0:
             break
     k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
     k.led[L_FAULT] = freeing

@@ -1,15 +1,15 @@
-"""How many pages of which list reclaim scans, and direct reclaim.   Follows mm/vmscan.c of v4.4 (sections C.7 and C.8).
+"""How many pages of which list reclaim scans.   Follows mm/vmscan.c of v4.4 (section C.8).
 
 A reclaimer's progress stands in its row of `scan`, so that it can stop between two batches: for the requests that it made to be
 started, for time to pass, or to sleep.  It then begins again where it was.
 """
 
 from vmsim.mm.bio_page import queue_full
-from vmsim.mm.fs_writeback import wakeup_flusher_threads
+from vmsim.mm.dirty_limits import global_dirty_limits, hard_limit
 from vmsim.mm.huge_zero import shrink_huge_zero_page
 from vmsim.mm.mglru_evict import gen_swappiness, lru_gen_begin, lru_gen_step
 from vmsim.mm.swap import lru_add_drain
-from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count, snapshot_refaults
+from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count
 from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_list
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_DEADLINE, SC_NR_NEW_BIOS, SC_NR_ZONES, SYS_SWAPPINESS
@@ -22,7 +22,6 @@ from vmsim.struct.pages import (
     Z_FREE,
     Z_HIGH,
     Z_LRU,
-    Z_MIN,
     Z_PAGES_SCANNED,
     Z_RECENT_ROTATED,
     Z_RECENT_SCANNED,
@@ -30,40 +29,29 @@ from vmsim.struct.pages import (
 )
 from vmsim.struct.reclaim import (
     DEF_PRIORITY,
-    MAX_RECLAIM_RETRIES,
     N_KSWAPD_FAILURES,
     N_SWAP_AREAS,
     N_SWAP_FREE,
+    PASS_OVER,
     S_ALL_FILE_TAKEN,
     S_ALL_TAKEN,
     S_CACHE_TRIM,
     S_FILE_TINY,
-    S_FORCE_DEACTIVATE,
     S_IN_ZONE,
     S_IS_KSWAPD,
     S_LRU_NR,
     S_LRU_RECLAIMED,
     S_LRU_TARGETS,
-    S_MAY_WRITEPAGE,
     S_PRIORITY,
-    S_PROGRESS,
     S_RECLAIMED,
     S_SCAN_ADJUSTED,
-    S_SCANNED,
-    S_SKIPPED_DEACTIVATE,
-    S_STAGE,
     S_TO_RECLAIM,
-    S_TOTAL_SCANNED,
-    S_ZONE,
-    STAGE_NONE,
-    STAGE_PASS,
     SWAP_CLUSTER_MAX,
 )
-from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS, R_RECLAIM_RETRIES
+from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS, R_THROTTLE_VM_WRITEOUT
 from vmsim.struct.swaps import SW_DEVICE
-from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_QUEUE, WAIT_TIMER
-from vmsim.struct.vmstat import ALLOCSTALL, NR_FILE_DIRTY, NR_WRITEBACK
-from vmsim.units import JIFFY_NS
+from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_CONGESTION, WAIT_QUEUE, WAIT_TIMER
+from vmsim.struct.vmstat import NR_WRITEBACK
 
 _EVICTABLE = 4  # lists
 _SCAN_EQUAL = 0
@@ -71,6 +59,7 @@ _SCAN_FRACT = 1
 _SCAN_ANON = 2
 _SCAN_FILE = 3
 
+CONGESTION_WAIT_NS = 100_000_000  # HZ/10
 PLUGGED = 15  # requests that a pass over the lists of a zone gathers before they are started (BLK_MAX_REQUEST_COUNT)
 RECLAIM_DONE = 0
 RECLAIM_PAUSED = 1
@@ -250,9 +239,30 @@ def shrink_lruvec_end(k, s, lruvec):
     shrink_huge_zero_page(k)
     if s[S_LRU_RECLAIMED] > 0:
         k.node[N_KSWAPD_FAILURES] = 0
-    s[S_IN_ZONE] = 0
+    s[S_IN_ZONE] = PASS_OVER
     if k.rule[R_LRU_GEN] == 0:
         age_active_anon(k, s, lruvec)
+
+
+@compiled
+def writes_too_much(k):
+    """Whether more pages are being written than a tenth above the dirty limit."""
+    global_dirty_limits(k)
+    limit = hard_limit(k)
+    return k.vmstat[NR_WRITEBACK] > limit + limit // 10
+
+
+@compiled
+def throttle_vm_writeout(k, tid):
+    """Whether a reclaimer must sleep now, 100 ms: more pages are being written than a tenth above the dirty limit (page-writeback.c).
+
+    Model: congestion_wait ends only with its time, not when a device's queue has become short.
+    """
+    if k.rule[R_THROTTLE_VM_WRITEOUT] == 0 or not writes_too_much(k):
+        return False
+    k.task[tid, T_WAIT] = WAIT_CONGESTION
+    k.task[tid, T_WAIT_ARG] = CONGESTION_WAIT_NS
+    return True
 
 
 @compiled
@@ -271,112 +281,3 @@ def must_pause(k, tid, plugged):
             k.task[tid, T_WAIT_ARG] = k.swap[area, SW_DEVICE]
             return True
     return False
-
-
-@compiled
-def pfmemalloc_watermark_ok(k):
-    """Whether free memory is above half of the minimum watermarks; below, who allocates waits for kswapd.
-
-    Only zones with pages that could be reclaimed count: for the others there is nothing to wait for; later neither where kswapd gave up
-    (allow_direct_reclaim).
-    """
-    if k.rule[R_RECLAIM_RETRIES] != 0 and k.node[N_KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES:
-        return True
-    free = 0
-    reserve = 0
-    for zone in range(k.sc[SC_NR_ZONES]):
-        if zone_reclaimable_pages(k, zone) == 0:
-            continue
-        free += k.zone[zone, Z_FREE]
-        reserve += k.zone[zone, Z_MIN]
-    return reserve == 0 or free > reserve // 2
-
-
-@compiled
-def direct_reclaim_begin(k, tid):
-    """A task begins to reclaim for itself (try_to_free_pages)."""
-    s = k.scan[tid]
-    k.vmstat[ALLOCSTALL] += 1
-    s[S_STAGE] = STAGE_PASS
-    s[S_PRIORITY] = DEF_PRIORITY
-    s[S_TO_RECLAIM] = SWAP_CLUSTER_MAX
-    s[S_RECLAIMED] = 0
-    s[S_SCANNED] = 0
-    s[S_TOTAL_SCANNED] = 0
-    s[S_MAY_WRITEPAGE] = 1
-    s[S_PROGRESS] = 0
-    s[S_FORCE_DEACTIVATE] = 0
-    s[S_SKIPPED_DEACTIVATE] = 0
-    s[S_IS_KSWAPD] = 0
-    s[S_IN_ZONE] = 0
-    s[S_ZONE] = nr_lruvecs(k) - 1
-
-
-@compiled
-def _shrink_zones(k, tid, s):
-    """Shrink every zone once at the present priority; RECLAIM_PAUSED in between."""
-    while s[S_ZONE] >= 0:
-        lruvec = s[S_ZONE]
-        if s[S_IN_ZONE] == 0:
-            if s[S_PRIORITY] != DEF_PRIORITY and k.rule[R_RECLAIM_RETRIES] == 0 and not zone_reclaimable(k, lruvec):
-                s[S_ZONE] -= 1
-                continue
-            shrink_lruvec_begin(k, s, lruvec)
-        while shrink_lruvec_step(k, s, lruvec):
-            if must_pause(k, tid, PLUGGED):
-                return RECLAIM_PAUSED
-        if s[S_LRU_RECLAIMED] > 0 or zone_reclaimable(k, lruvec):
-            s[S_PROGRESS] = 1
-        shrink_lruvec_end(k, s, lruvec)
-        s[S_ZONE] -= 1
-    return RECLAIM_DONE
-
-
-@compiled
-def skip_throttle_noprogress(k):
-    """Whether direct reclaim that gets nowhere goes on at once: kswapd gave up, or few of the pages wait for a device."""
-    reclaimable = 0
-    for zone in range(k.sc[SC_NR_ZONES]):
-        reclaimable += zone_reclaimable_pages(k, zone)
-    pending = k.vmstat[NR_FILE_DIRTY] + k.vmstat[NR_WRITEBACK]
-    return k.node[N_KSWAPD_FAILURES] >= MAX_RECLAIM_RETRIES or 2 * pending <= reclaimable
-
-
-@compiled
-def _throttled(k, tid, s):
-    """Whether the task sleeps a jiffy now, before the last pass: nothing was reclaimed so far (consider_reclaim_throttle).
-
-    Model: nobody wakes it earlier because he had more success.
-    """
-    if k.rule[R_RECLAIM_RETRIES] == 0 or s[S_PRIORITY] > 0 or s[S_RECLAIMED] > 0 or skip_throttle_noprogress(k):
-        return False
-    k.task[tid, T_WAIT] = WAIT_TIMER
-    k.task[tid, T_WAIT_ARG] = JIFFY_NS
-    return True
-
-
-@compiled
-def do_try_to_free_pages(k, tid):
-    """Reclaim with rising effort until 32 pages are freed; RECLAIM_PAUSED: call again. S_RECLAIMED and S_PROGRESS say what came of it."""
-    s = k.scan[tid]
-    while True:
-        if _shrink_zones(k, tid, s) == RECLAIM_PAUSED:
-            return RECLAIM_PAUSED
-        s[S_TOTAL_SCANNED] += s[S_SCANNED]
-        s[S_SCANNED] = 0
-        if k.rule[R_NODE_LRU] == 0 and s[S_TOTAL_SCANNED] > SWAP_CLUSTER_MAX * 3 // 2 and k.vmstat[NR_FILE_DIRTY] > 0:
-            wakeup_flusher_threads(k, s[S_TOTAL_SCANNED])
-        s[S_ZONE] = nr_lruvecs(k) - 1
-        if s[S_RECLAIMED] >= s[S_TO_RECLAIM] or s[S_PRIORITY] == 0:
-            snapshot_refaults(k)
-            if s[S_RECLAIMED] == 0 and s[S_SKIPPED_DEACTIVATE] != 0:
-                s[S_SKIPPED_DEACTIVATE] = 0
-                s[S_FORCE_DEACTIVATE] = 1
-                s[S_PRIORITY] = DEF_PRIORITY
-                k.vmstat[ALLOCSTALL] += 1
-                continue
-            s[S_STAGE] = STAGE_NONE
-            return RECLAIM_DONE
-        s[S_PRIORITY] -= 1
-        if _throttled(k, tid, s) or must_pause(k, tid, 0):
-            return RECLAIM_PAUSED

@@ -17,7 +17,7 @@ S_LRU_NR = 12  # pages still to scan of each list, then what was planned
 S_LRU_TARGETS = 16
 S_SCAN_ADJUSTED = 20
 S_LRU_RECLAIMED = 21  # of the lists being shrunk
-S_IN_ZONE = 22  # shrink_lruvec is under way
+S_IN_ZONE = 22  # shrink_lruvec is under way; PASS_OVER: only its end may still have to wait
 S_MAY_DEACTIVATE = 23  # bit 0: the active anonymous list may shrink, bit 1: that of files
 S_SKIPPED_DEACTIVATE = 24  # one of them was left alone
 # What a batch from an inactive list has met.
@@ -42,6 +42,7 @@ S_SEQ = 75  # max_seq when the pass began
 S_GEN_BATCH = 96  # isolated frames, MIN_LRU_BATCH of them
 SCAN_COLUMNS = 160
 
+PASS_OVER = 2
 STAGE_NONE = 0
 STAGE_PASS = 2
 

@@ -73,6 +73,7 @@ RULE_NAMES = (
     "swap_priority_from_2",
     "psi",
     "reclaim_retries",
+    "throttle_vm_writeout",
 )
 
 
@@ -153,3 +154,4 @@ R_LRU_GEN = _index("lru_gen")
 R_SWAP_PRIORITY_FROM_2 = _index("swap_priority_from_2")
 R_PSI = _index("psi")
 R_RECLAIM_RETRIES = _index("reclaim_retries")
+R_THROTTLE_VM_WRITEOUT = _index("throttle_vm_writeout")

@@ -97,6 +97,7 @@ WAIT_WRITEBACK = 5
 WAIT_THROTTLE = 6
 WAIT_EVENT = 7  # a daemon: until its bit of SC_WAKE is set; argument: ns, or 0 for ever
 WAIT_QUEUE = 8  # until a device's queue has room for a write; argument device
+WAIT_CONGESTION = 9  # as a timer, for what only devices that write can change; argument ns
 WAIT_CHILD = 10  # until a child of the process has ended; argument: which child, or 0 for any << 32 | the process
 WAIT_POST = 11  # until an event has enough posts; argument: event << 32 | how many
 WAIT_TURN = 12  # until another task has carried out its part of a log; argument: which task

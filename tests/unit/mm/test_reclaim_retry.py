@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmsim.arch.rules import rules_of
-from vmsim.mm import page_alloc_slow, vmscan
+from vmsim.mm import page_alloc_slow, vmscan_direct
 from vmsim.mm.boot import add_zone
 from vmsim.struct import pages as p
 from vmsim.struct.jit import entry
@@ -26,7 +26,7 @@ def retries(k, progress):
 
 @entry
 def unthrottled(k):
-    return 1 if vmscan.skip_throttle_noprogress(k) else 0
+    return 1 if vmscan_direct.skip_throttle_noprogress(k) else 0
 
 
 def make_kernel(version: str) -> Kernel:
