@@ -55,9 +55,9 @@ ACCESS_FAULT = 1
 ACCESS_BUDGET = 2
 
 COUNT_BITS = 7  # hold BLOCK
-BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
+BLOCK = 16  # accesses whose leaf entries are fetched together, a block ahead; those that lead to them, one more ahead
 FIRST_BLOCK = 4  # of a burst, doubling from there: where accesses fault, bursts are short
-FETCHED = 2 * BLOCK
+FETCHED = 4 * BLOCK
 
 # What a burst counts: hits in both TLB levels, then walks by the number of upper levels that the walk caches spared.
 N_L1 = 0
@@ -147,9 +147,14 @@ def _mmu_for(fixed):
             return fixed[column]
 
     @inlined
+    def entry_slot(k, node, level, vpn):
+        """Where the entry for `vpn` stands of `node`, a table of `level`."""
+        return node + NODE_ENTRIES + ((vpn >> geo(k, G_SHIFT + level)) & ((1 << geo(k, G_BITS + level)) - 1))
+
+    @inlined
     def below(k, node, level, vpn):
         """The table below `node`, a table of `level`, that covers `vpn`; 0 (the table of nothing) if there is none."""
-        return k.pt[node + NODE_ENTRIES + ((vpn >> geo(k, G_SHIFT + level)) & ((1 << geo(k, G_BITS + level)) - 1))]
+        return k.pt[entry_slot(k, node, level, vpn)]
 
     @inlined
     def is_beyond(k, vpn):
@@ -157,27 +162,39 @@ def _mmu_for(fixed):
         return vpn >> (geo(k, G_SHIFT) + geo(k, G_BITS)) != 0
 
     @inlined
-    def fetch(k, pgd, buffer, slots, first, last):
-        """Find the leaf slots of the accesses first..last - 1 and ask the host's cache for their entries.
-
-        Where there is no table, the slot is one of the table of nothing; that of the entry for a huge page is negative.
+    def find(k, pgd, buffer, slots, first, last):
+        """Find where the entries stand that lead to the last tables of the accesses first..last - 1, and ask the host's cache for them.
 
         Returns `last`, or the first access to a page beyond all page tables.
         """
         pt, upper, top_shift = k.pt, geo(k, G_LEVELS) - 1, geo(k, G_SHIFT)
-        leaf_mask = (1 << geo(k, G_BITS + upper)) - 1
-        top, second = -1, 0
+        top, second = -1, pgd
         for i in range(first, last):
             vpn = buffer[i] >> 1
             if vpn >> top_shift != top:
                 if is_beyond(k, vpn):
                     return i
                 top = vpn >> top_shift
-                second = below(k, pgd, 0, vpn)
+                if upper > 1:
+                    second = below(k, pgd, 0, vpn)
             node = second
-            for level in range(1, upper):
+            for level in range(1, upper - 1):
                 node = below(k, node, level, vpn)
-            slot = node + NODE_ENTRIES + (vpn & leaf_mask)
+            slot = entry_slot(k, node, upper - 1, vpn)
+            slots[i & (FETCHED - 1)] = slot
+            prefetch(pt, slot)
+        return last
+
+    @inlined
+    def fetch(k, buffer, slots, first, last):
+        """Find the leaf slots of the accesses first..last - 1, which have been through `find`, and ask the host's cache for their entries.
+
+        Where there is no table, the slot is one of the table of nothing; that of the entry for a huge page is negative.
+        """
+        pt, leaf_mask = k.pt, (1 << geo(k, G_BITS + geo(k, G_LEVELS) - 1)) - 1
+        for i in range(first, last):
+            node = pt[slots[i & (FETCHED - 1)]]
+            slot = node + NODE_ENTRIES + ((buffer[i] >> 1) & leaf_mask)
             slots[i & (FETCHED - 1)] = slot
             if huge and pt[node + NODE_COUNT] & TABLE_HUGE != 0:
                 slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
@@ -244,10 +261,11 @@ def _mmu_for(fixed):
         before, deadline = spent_ns(k), k.sc[SC_DEADLINE]
         spent = before
         pos, end = task[T_BUF_POS], task[T_BUF_LEN]
-        fetched, block = pos, FIRST_BLOCK
+        found, fetched, block = pos, pos, FIRST_BLOCK
         reason = ACCESS_DONE
         while pos < end and reason == ACCESS_DONE:
-            fetched = fetch(k, pgd, buffer, slots, fetched, min(pos + 2 * block, end))
+            found = find(k, pgd, buffer, slots, found, min(pos + 3 * block, end))
+            fetched = fetch(k, buffer, slots, fetched, min(pos + 2 * block, found))
             if apart != 0:
                 stop = min(pos + 1, fetched)
             else:
