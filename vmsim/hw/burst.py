@@ -129,11 +129,10 @@ def _enter(tlb, base, ways, tag):
         push_way(tlb, base, ways, tag)
 
 
-def _mmu_for(fixed):
+def _mmu_for(fixed, huge):
     """The loop over a burst and the failed walk for the geometry `fixed`, a tuple, whose numbers become constants;
-    None: for any, from `k.geo`, and for mappings of huge pages as well.
+    None: for any, from `k.geo`.  `huge`: for mappings of huge pages as well.
     """
-    huge = fixed is None
     if fixed is None:
 
         @inlined
@@ -362,15 +361,21 @@ def _mmu_for(fixed):
     return burst, failed_walk
 
 
-burst_any, failed_walk_any = _mmu_for(None)
-_OWN = geometry(get_profile("x86_64"), 4096)
-burst_own, failed_walk_own = _mmu_for(tuple(int(number) for number in _OWN))
+burst_any, failed_walk_any = _mmu_for(None, True)
+_OWN = tuple(int(number) for number in geometry(get_profile("x86_64"), 4096))
+burst_own, failed_walk_own = _mmu_for(_OWN, False)
+burst_huge, failed_walk_huge = _mmu_for(_OWN, True)
+
+LOOP_ANY = 0
+LOOP_OWN = 1
+LOOP_HUGE = 2
 
 
 @inlined
-def has_own_loop(k):
-    """Whether this machine's geometry is the one whose numbers are constants in a loop of its own; that loop knows no huge pages."""
-    different = k.sc[SC_HUGE_BITS]
+def loop_of(k):
+    """Which loop this machine runs: that of its geometry, whose numbers are constants, if there is one, with or without huge pages."""
+    different = 0
     for column in range(NR_GEOMETRY):
         different |= k.geo[column] ^ _OWN[column]
-    return different == 0
+    own = LOOP_OWN if k.sc[SC_HUGE_BITS] == 0 else LOOP_HUGE
+    return own if different == 0 else LOOP_ANY

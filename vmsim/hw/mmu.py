@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmsim.hw.burst import (
     ACCESS_FAULT,
+    LOOP_HUGE,
+    LOOP_OWN,
     N_FIRST,
     N_FIRST_NS,
     N_HUGE_WALKS,
@@ -12,10 +14,12 @@ from vmsim.hw.burst import (
     N_WALKS,
     NR_COUNTS,
     burst_any,
+    burst_huge,
     burst_own,
     failed_walk_any,
+    failed_walk_huge,
     failed_walk_own,
-    has_own_loop,
+    loop_of,
     refill_ns,
     spent_ns,
     walk_ns,
@@ -93,9 +97,11 @@ def access_burst(k, cpu, tid, work_ns):
     counts[N_FIRST] = -1
     apart = 1 if task[T_ACC_KIND] >= KIND_MINOR else 0
     begun_ns = k.sc[SC_NOW] + spent_ns(k) if apart != 0 else 0
-    is_own = has_own_loop(k)
-    if is_own:
+    loop = loop_of(k)
+    if loop == LOOP_OWN:
         reason = burst_own(k, cpu, tid, apart, work_ns, counts)
+    elif loop == LOOP_HUGE:
+        reason = burst_huge(k, cpu, tid, apart, work_ns, counts)
     else:
         reason = burst_any(k, cpu, tid, apart, work_ns, counts)
     if counts[N_FIRST] >= 0:
@@ -104,19 +110,21 @@ def access_burst(k, cpu, tid, work_ns):
         task[T_ACC_KIND] = KIND_TLB_HIT
     _settle(k, cpu, tid, work_ns, counts)
     if reason == ACCESS_FAULT:
-        _report_fault(k, cpu, tid, is_own)
+        _report_fault(k, cpu, tid, loop)
     return reason
 
 
 @compiled
-def _report_fault(k, cpu, tid, is_own):
+def _report_fault(k, cpu, tid, loop):
     task = k.task
     access = k.abuf[tid, task[tid, T_BUF_POS]]
     if task[tid, T_ACC_KIND] < KIND_MINOR:
         task[tid, T_ACC_BEGAN] = k.sc[SC_NOW] + spent_ns(k)
     k.sc[SC_FAULT_VPN] = access >> 1
     k.sc[SC_FAULT_WRITE] = access & 1
-    if is_own != 0:
+    if loop == LOOP_OWN:
         failed_walk_own(k, cpu, tid, access >> 1)
+    elif loop == LOOP_HUGE:
+        failed_walk_huge(k, cpu, tid, access >> 1)
     else:
         failed_walk_any(k, cpu, tid, access >> 1)

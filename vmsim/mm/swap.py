@@ -91,16 +91,17 @@ def lru_add(k, pfn):
     if k.rule[R_LRU_GEN] != 0 and frame[pfn, P_FLAGS] & PG_UNEVICTABLE == 0:
         lru_gen_add(k, pfn, 0)
         return
+    flags = frame[pfn, P_FLAGS]
     lruvec = lruvec_of(k, pfn)
-    lru = page_lru(frame[pfn, P_FLAGS])
+    lru = page_lru(flags)
     sentinel = sentinel_of(k, lruvec, lru)
     first = frame[sentinel, P_NEXT]
     frame[pfn, P_PREV] = sentinel
     frame[pfn, P_NEXT] = first
     frame[first, P_PREV] = pfn
     frame[sentinel, P_NEXT] = pfn
-    frame[pfn, P_FLAGS] |= PG_LRU
-    pages = hpage_nr_pages(k, frame[pfn, P_FLAGS])
+    frame[pfn, P_FLAGS] = flags | PG_LRU
+    pages = hpage_nr_pages(k, flags)
     k.zone[lruvec, Z_LRU + lru] += pages
     k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] += pages
     k.vmstat[NR_LRU_BASE + lru] += pages
@@ -113,14 +114,15 @@ def lru_del(k, pfn):
     if frame[pfn, P_FLAGS] & PG_GEN_MASK != 0:
         lru_gen_del(k, pfn, 0)
         return
+    flags = frame[pfn, P_FLAGS]
     lruvec = lruvec_of(k, pfn)
-    lru = page_lru(frame[pfn, P_FLAGS])
+    lru = page_lru(flags)
     before = frame[pfn, P_PREV]
     after = frame[pfn, P_NEXT]
     frame[before, P_NEXT] = after
     frame[after, P_PREV] = before
-    frame[pfn, P_FLAGS] &= ~PG_LRU
-    pages = hpage_nr_pages(k, frame[pfn, P_FLAGS])
+    frame[pfn, P_FLAGS] = flags & ~PG_LRU
+    pages = hpage_nr_pages(k, flags)
     k.zone[lruvec, Z_LRU + lru] -= pages
     k.zone[zone_of(k, pfn), Z_ZONE_LRU + lru] -= pages
     k.vmstat[NR_LRU_BASE + lru] -= pages
@@ -362,8 +364,9 @@ def isolate_lru_page(k, pfn):
 @compiled
 def free_page_and_lru(k, pfn):
     """The last reference to a page is gone: off its list and back to the allocator."""
+    flags = k.frame[pfn, P_FLAGS]
     isolate_lru_page(k, pfn)
-    if k.frame[pfn, P_FLAGS] & PG_HEAD != 0:
+    if flags & PG_HEAD != 0:
         free_huge_page(k, pfn)
     else:
         free_page(k, pfn)
