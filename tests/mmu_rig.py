@@ -137,6 +137,13 @@ class Rig:
         for vpn, pte in entries.items():
             self.kernel.pt[self.slot(mm, vpn)] = pte
 
+    def map_huge(self, mm: int, entries: Mapping[int, int]) -> None:
+        """Map huge pages in the place of tables, by their first pages."""
+        self.kernel.sc[kn.SC_HUGE_BITS] = self.bits[-1]
+        self.map(mm, entries)
+        for vpn in entries:
+            self.kernel.pt[self.slot(mm, vpn) - 1] |= walk.TABLE_HUGE
+
     def pte(self, mm: int, vpn: int) -> int:
         """A page's entry."""
         return int(self.kernel.pt[self.slot(mm, vpn)])

@@ -21,19 +21,20 @@ class Cache:
             deque() for _ in range(level.entries // level.ways if level.ways else 0)
         ]
 
-    def find(self, key: int) -> list[object] | None:
-        """The entry of a key."""
-        return next((e for e in self.sets[key % len(self.sets)] if e[0] == key), None) if self.sets else None
+    def find(self, key: int, number: int | None = None) -> list[object] | None:
+        """The entry of a key, in the set of `number`, the key itself if that isn't given."""
+        place = key if number is None else number
+        return next((e for e in self.sets[place % len(self.sets)] if e[0] == key), None) if self.sets else None
 
-    def put(self, key: int, writable: bool) -> None:
+    def put(self, key: int, writable: bool, number: int | None = None) -> None:
         """Enter or change a key."""
         if not self.sets:
             return
-        entry = self.find(key)
+        entry = self.find(key, number)
         if entry:
             entry[1] = writable
             return
-        entries = self.sets[key % len(self.sets)]
+        entries = self.sets[(key if number is None else number) % len(self.sets)]
         entries.appendleft([key, writable])
         if len(entries) > self.ways:
             entries.pop()
@@ -57,6 +58,8 @@ class NaiveMmu:
         bits = profile.page_tables[page_size].index_bits
         self.shifts = [sum(bits[level + 1 :]) for level in range(len(bits))]
         self.ptes: dict[int, int] = {}
+        self.huge: set[int] = set()  # first pages of huge pages, each with one entry in `ptes`
+        self.huge_pages = 1 << bits[-1]
         self.l1, self.l2 = Cache(profile.l1), Cache(profile.l2)
         self.walk_caches = [Cache(profile.walk_cache) for _ in bits[:-1]]
         self.ledger: Counter[str] = Counter()
@@ -74,7 +77,7 @@ class NaiveMmu:
 
     def _walk(self, vpn: int) -> int:
         """Read the tables: what that costs."""
-        upper = len(self.walk_caches)
+        upper = len(self.walk_caches) - (vpn in self.huge)
         present = 0
         while present < upper and any(v >> self.shifts[present] == vpn >> self.shifts[present] for v in self.ptes):
             present += 1
@@ -89,12 +92,15 @@ class NaiveMmu:
 
     def access(self, vpn: int, write: int, work_ns: int = 0) -> bool:
         """One access: False if it faults. Charges `ledger` and counts `latencies`."""
-        user = COSTS["user_access"]
-        first, second = self.l1.find(vpn), self.l2.find(vpn)
+        user, number = COSTS["user_access"], vpn
+        if vpn // self.huge_pages * self.huge_pages in self.huge:
+            number = vpn // self.huge_pages
+            vpn = number * self.huge_pages
+        first, second = self.l1.find(vpn, number), self.l2.find(vpn, number)
         if first and (not write or first[1]):
             self.latencies["tlb_hit", user] += 1
         elif second and (not write or second[1]):
-            self.l1.put(vpn, bool(second[1]))
+            self.l1.put(vpn, bool(second[1]), number)
             self.ledger["tlb"] += COSTS["tlb_l2_hit"]
             self.latencies["tlb_hit", user + COSTS["tlb_l2_hit"]] += 1
         else:
@@ -106,7 +112,7 @@ class NaiveMmu:
                 return False
             pte = self.ptes[vpn]
             for cache in (self.l1, self.l2):
-                cache.put(vpn, bool(pte & PTE_WRITE and pte & PTE_DIRTY))
+                cache.put(vpn, bool(pte & PTE_WRITE and pte & PTE_DIRTY), number)
             self.latencies["walk", user + walk_ns + refill_ns] += 1
         self.ledger["user"] += user + work_ns
         return True

@@ -187,3 +187,31 @@ def test_a_long_burst_equals_naive_mmu(name: str) -> None:
         accesses.append((pages[(x >> 8) % len(pages)], (x >> 24) & 1))
     assert _burst(rig, twin, accesses, 5, FAR) == 700
     _compare(rig, twin, 700)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    name=st.sampled_from(["x86_64", "s390x", "aarch64-64k", "tiny x86_64", "tiny", "five levels"]), huge=st.sets(st.integers(0, 11)),
+    states=st.lists(st.sampled_from(STATES[2:]), min_size=12, max_size=12), seed=st.integers(1, 1 << 30), work_ns=st.integers(0, 50),
+)  # fmt: skip
+def test_huge_pages_equal_naive_mmu(name: str, huge: set[int], states: list[int], seed: int, work_ns: int) -> None:
+    """Some tables of twelve give way to huge pages: one translation, one entry with the marks, a walk that is a level shorter."""
+    profile, page_size = GEOMETRIES[name]
+    rig, twin = Rig(profile, page_size=page_size), NaiveMmu(profile, page_size)
+    switch_mm(rig.k, 0, 1)
+    leaf = 1 << profile.page_tables[page_size].index_bits[-1]
+    base = {table * leaf + page: states[table] | (table * leaf + page + 1) << PTE_SHIFT
+            for table in range(12) if table not in huge for page in range(min(9, leaf))}  # fmt: skip
+    whole = {table * leaf: states[table] | (table + 1) * leaf << PTE_SHIFT for table in sorted(huge)}
+    rig.map(1, base)
+    rig.map_huge(1, whole)
+    twin.ptes.update(base | whole)
+    twin.huge.update(whole)
+    x, done = seed, 0
+    for _ in range(6):
+        accesses = []
+        for _ in range(80):
+            x = (x * 1103515245 + 12345) & 0x7FFFFFFF
+            accesses.append(((x >> 8) % 12 * leaf + (x >> 12) % min(9, leaf), (x >> 24) & 1))
+        done += _burst(rig, twin, accesses, work_ns, FAR)
+        _compare(rig, twin, done)
