@@ -21,7 +21,7 @@ from vmsim.struct.vmas import MM_PGD
 FAR = 1 << 60  # a deadline that never comes
 
 COSTS = {"user_access": 7, "tlb_l2_hit": 3, "walk_cached_ref": 11, "walk_memory_ref": 101, "trap": 1009}
-COSTS |= {"tlb_flush_page": 20011, "tlb_flush_full": 30011, "ipi": 500009}
+COSTS |= {"tlb_flush_page": 20011, "tlb_flush_full": 30011, "ipi": 500009, "ipi_received": 40009}
 
 
 @entry
@@ -47,6 +47,16 @@ def tlb_flush_mm(k, cpu, mm):
 @entry
 def flush_range(k, cpu, mm, start, end):
     tlb.flush_range(k, cpu, mm, start, end)
+
+
+@entry
+def flush_cpus(k, cpu, mask):
+    tlb.flush_cpus(k, cpu, mask)
+
+
+@entry
+def should_defer_flush(k, cpu, mm):
+    return 1 if tlb.should_defer_flush(k, cpu, mm) else 0
 
 
 @entry

@@ -45,7 +45,7 @@ def two_tasks(request: pytest.FixtureRequest) -> RunResult:
         [writer("idle", PAGES, {"sleep": "3 s"}), writer("busy", PAGES, start="100 ms"), reader],
         kernel={"version": request.param},
         files={"book": {"size": "1600 KiB"}},
-        outputs={"series": {"interval": "10 ms", "counters": ["memory", "paging", "sda.in_flight", "sda.read_kb", "sda.io_ticks"]}},
+        outputs={"series": {"interval": "1 ms", "counters": ["memory", "paging", "sda.in_flight", "sda.read_kb", "sda.io_ticks"]}},
     )
 
 

@@ -59,7 +59,7 @@ def rules() -> str:
     """All rules of kernel versions, with the versions that they hold in and whether the modelled calls consult them."""
     from vmsim.arch.rules import RULES, VERSIONS
 
-    used = _mentions("mm") | _mentions("machine")
+    used = _mentions("mm") | _mentions("machine") | _mentions("hw")
     rows = (
         (
             f"`{rule.name}`",

@@ -106,6 +106,9 @@ RULES = (
     Rule("psi", "6.1", None, "/proc/pressure tells of stalls for CPU, memory and I/O", "eb414681d5a0 (4.20)"),
     Rule("reclaim_retries", "6.1", None, "the OOM killer comes after 16 tries in a row that reclaimed nothing, or when no zone could meet its minimum with all reclaimable pages free; before, once every zone was scanned six times over", "0a0337e0d1d1 (4.7): should_reclaim_retry; 69392a403f49, 1b4e3f26f9f7 (5.16): skip_throttle_noprogress"),
     Rule("throttle_vm_writeout", "4.3", "6.1", "after each pass over a zone's lists a reclaimer sleeps as long as more pages are being written than a tenth above the dirty limit", "page-writeback.c of v4.4: throttle_vm_writeout; v4.8 has it, v4.10 has not"),
+    Rule("lazy_tlb_skipped", "6.1", None, "a CPU that only keeps an address space loaded is not interrupted to flush it", "145f573b89a6 (4.20): arch/x86/mm/tlb.c, tlb_is_not_lazy"),
+    Rule("plug_holds_one", "4.3", "6.1", "a task holds back one request only for a device of several hardware queues, where others hold 16", "block/blk-mq.c of v4.4: blk_mq_make_request; commit_rqs since 5.0"),
+    Rule("plug_holds_32", "6.1", None, "a task holds back 32 requests", "ba0ffdd8ce48 (5.16): BLK_MAX_REQUEST_COUNT"),
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ entries for each upper level of the page tables, top level first.  An entry is a
 
 from __future__ import annotations
 
-from vmsim.struct.costs import C_IPI, C_TLB_FLUSH_FULL, C_TLB_FLUSH_PAGE
+from vmsim.struct.costs import C_IPI, C_IPI_RECEIVED, C_TLB_FLUSH_FULL, C_TLB_FLUSH_PAGE
 from vmsim.struct.jit import compiled, entry
 from vmsim.struct.kernel import (
     G_ASIDS,
@@ -29,7 +29,8 @@ from vmsim.struct.kernel import (
     SC_ASID_NEXT,
     SC_NR_CPUS,
 )
-from vmsim.struct.ledger import L_IPI, L_SYSCALL
+from vmsim.struct.ledger import L_IPI, L_RECLAIM, L_SYSCALL
+from vmsim.struct.rules import R_LAZY_TLB_SKIPPED
 from vmsim.struct.vmas import MM_ASID, MM_CPUMASK
 from vmsim.struct.ways import match_ways
 
@@ -60,6 +61,8 @@ TS_FAULTS = 7  # walks that ended in a fault
 TS_FLUSHED_ALL = 8
 TS_FLUSHED_PAGES = 9
 TS_WALK_EPOCH = 10
+TS_LAZY = 11  # it runs nothing of the address space that is loaded: it idles, or runs a kernel thread
+TS_INTERRUPTED_NS = 12  # taken by other CPUs' flushes from what it runs, and not charged yet
 
 # mm[MM_ASID] and sc[SC_ASID_NEXT] are generation << ASID_BITS | identifier; 0 is none.
 ASID_BITS = 16
@@ -192,6 +195,53 @@ def _cpu_bit(cpu):
 
 
 @compiled
+def _interrupt(k, cpu, cpus):
+    """A CPU has interrupted others for a flush, and waited for all of them."""
+    if cpus > 0 and k.geo[G_BROADCAST_FLUSH] == 0:
+        k.led[L_IPI] += k.cost[C_IPI]
+        k.tlb_stat[cpu, TS_IPIS] += cpus
+
+
+@compiled
+def _flush_lazy(k, cpu, mm):
+    """A CPU that doesn't run the loaded address space leaves it, and takes no part in its flushes any more (leave_mm); since 4.20 it isn't
+    even interrupted, and flushes when it comes back. Whether it was.
+    """
+    tlb_flush_all(k, cpu)
+    if k.rule[R_LAZY_TLB_SKIPPED] != 0:
+        return False
+    k.tlb_stat[cpu, TS_MM] = 0
+    k.mm[mm, MM_CPUMASK] &= ~_cpu_bit(cpu)
+    return True
+
+
+@compiled
+def should_defer_flush(k, cpu, mm):
+    """Whether unmapping a page for reclaim leaves its flush for later, together with others: where other CPUs must be interrupted."""
+    others = k.mm[mm, MM_CPUMASK] & ~_cpu_bit(cpu)
+    return others != 0 and k.geo[G_ASIDS] == 0 and k.geo[G_BROADCAST_FLUSH] == 0
+
+
+@compiled
+def flush_cpus(k, cpu, mask):
+    """Flush all of the TLBs of the CPUs of a mask, with one interrupt for the others.   mm/rmap.c: try_to_unmap_flush of v4.4.
+
+    Who is lazy stays in the masks of its address space: unlike `_flush_lazy`, this only flushes (percpu_flush_tlb_batch_pages).
+    """
+    cpus = 0
+    for other in range(k.sc[SC_NR_CPUS]):
+        if mask & _cpu_bit(other) == 0:
+            continue
+        tlb_flush_all(k, other)
+        if other == cpu:
+            k.led[L_RECLAIM] += k.cost[C_TLB_FLUSH_FULL]
+        elif k.tlb_stat[other, TS_LAZY] == 0 or k.rule[R_LAZY_TLB_SKIPPED] == 0:
+            k.tlb_stat[other, TS_INTERRUPTED_NS] += k.cost[C_IPI_RECEIVED]
+            cpus += 1
+    _interrupt(k, cpu, cpus)
+
+
+@compiled
 def _flush_others(k, cpu, mm, start, end):
     """Drop pages (end 0: all) of an address space on the other CPUs that may hold them; the number of these CPUs."""
     cpus = 0
@@ -202,14 +252,17 @@ def _flush_others(k, cpu, mm, start, end):
             continue
         if k.geo[G_ASIDS] == 0 and k.tlb_stat[other, TS_MM] != mm:
             continue
-        if end != 0:
+        if k.geo[G_ASIDS] == 0 and k.tlb_stat[other, TS_LAZY] != 0:
+            if not _flush_lazy(k, other, mm):
+                continue
+        elif end != 0:
             _tlb_flush_pages(k, other, mm, start, end)
         else:
             tlb_flush_mm(k, other, mm)
+        if k.geo[G_BROADCAST_FLUSH] == 0:
+            k.tlb_stat[other, TS_INTERRUPTED_NS] += k.cost[C_IPI_RECEIVED]
         cpus += 1
-    if cpus > 0 and k.geo[G_BROADCAST_FLUSH] == 0:
-        k.led[L_IPI] += k.cost[C_IPI]
-        k.tlb_stat[cpu, TS_IPIS] += cpus
+    _interrupt(k, cpu, cpus)
     return cpus
 
 
@@ -220,8 +273,8 @@ def flush_range_as(k, cpu, mm, start, end, column):
     one by one up to the ceiling, above it all of the address space.
 
     The time that this CPU takes for its own TLB goes to the ledger's `column`.  Other CPUs are reached by interrupt:
-    `ipi` once, to L_IPI, for sending and waiting for all of them (what the others do meanwhile is not charged to
-    them); or by the flush instruction itself where that is broadcast.   Follows arch/x86/mm/tlb.c: flush_tlb_mm_range
+    `ipi` once, to L_IPI, for sending and waiting for all of them, and `ipi_received` on each, in its next slice; or by
+    the flush instruction itself where that is broadcast.   Follows arch/x86/mm/tlb.c: flush_tlb_mm_range
     of v4.4, whose ceiling is 33 pages.
     """
     whole = end - start > k.geo[G_FLUSH_CEILING]
@@ -306,8 +359,7 @@ def switch_mm(k, cpu, mm):
     """Load the page tables of `mm` on a CPU: what that costs beyond the context switch, in ns; nothing is charged.
 
     Without identifiers the TLB is dropped, as x86 of v4.4 does even where the CPU has PCIDs; with them it is kept.  A
-    CPU that idles keeps its address space.  Model: it is interrupted by every flush of it; v4.4's lazy mode would
-    leave after the first.
+    CPU that idles keeps its address space, lazily (`_flush_lazy`).
     """
     stat = k.tlb_stat
     previous = stat[cpu, TS_MM]

@@ -61,6 +61,7 @@ def add_swap(kernel: Kernel, machine: MachineSpec, streams: Streams) -> None:
     """
     for number, spec in enumerate(machine.devices.values()):
         kernel.dev[number, sw.D_ROTATIONAL] = _is_rotational(spec)
+        kernel.dev[number, sw.D_QUEUES] = spec.queues or machine.cpus
     ends = {name: spec.size // machine.page_size for name, spec in machine.devices.items()}
     generator = streams.generator("swap")
     for area in machine.swap_areas:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vmsim.struct.files import B_BLOCK, B_DEVICE, B_PAGES, B_STATE, B_WRITE, BIO_NEW, BIO_QUEUED
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import NR_BIOS, SC_NR_NEW_BIOS
+from vmsim.struct.kernel import NR_BIOS, SC_NR_NEW_BIOS, SC_UNPLUGGED
 from vmsim.struct.ledger import L_IO, L_RUNQ, L_SWITCH
 from vmsim.struct.tasks import (
     SLICE_BLOCKED,
@@ -67,6 +67,9 @@ def report(k, tid, begin, packed, row):
     new = k.sc[SC_NR_NEW_BIOS]
     bio = -1
     if new > 0:
+        if k.sc[SC_UNPLUGGED] != 0:  # older than what the slice itself has made
+            row = k.sc[SC_UNPLUGGED] - 1
+            k.sc[SC_UNPLUGGED] = 0
         for i in range(row, row + NR_BIOS):
             if k.bio[i % NR_BIOS, B_STATE] == BIO_NEW:
                 bio = i % NR_BIOS

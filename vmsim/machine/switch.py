@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmsim.hw.tlb import switch_mm
+from vmsim.hw.tlb import TS_INTERRUPTED_NS, TS_LAZY, switch_mm
 from vmsim.machine.slices import GOES_ON, account, report
 from vmsim.machine.tables import Entries, KernelTables
 from vmsim.mm.page_io import complete_bio
@@ -15,7 +15,7 @@ from vmsim.mm.vmscan import writes_too_much
 from vmsim.struct.costs import C_CONTEXT_SWITCH
 from vmsim.struct.jit import JIT, entry, without_dispatcher
 from vmsim.struct.kernel import SC_BIO_NEXT, State
-from vmsim.struct.tasks import T_MM
+from vmsim.struct.tasks import SLICE_BLOCKED, SLICE_EXIT, T_MM
 from vmsim.workload.interp import run_slice
 
 if JIT:
@@ -56,11 +56,15 @@ def run_task(handle, cpu, tid, since, ready, column, begin, budget):
     if column != GOES_ON:
         switch_ns = k.cost[C_CONTEXT_SWITCH]
         mm = k.task[tid, T_MM]
+        k.tlb_stat[cpu, TS_INTERRUPTED_NS] = 0  # it idled when it was interrupted
         if mm != 0:
             switch_ns += switch_mm(k, cpu, mm)
+    k.tlb_stat[cpu, TS_LAZY] = 1 if k.task[tid, T_MM] == 0 else 0
     row = k.sc[SC_BIO_NEXT]
     start = account(k, cpu, tid, since, ready, column, begin, switch_ns)
     packed = run_slice(k, cpu, tid, start, max(budget - switch_ns, 1))
+    if packed & 255 == SLICE_BLOCKED or packed & 255 == SLICE_EXIT:
+        k.tlb_stat[cpu, TS_LAZY] = 1
     return report(k, tid, start, packed, row)
 
 

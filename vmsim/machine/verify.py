@@ -250,14 +250,28 @@ def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
     """Each frame in use is one thing: a page table, on an LRU list or on its way there, or locked for I/O."""
     flags = kernel.frame[used, p.P_FLAGS]
     table = flags & p.PG_TABLE != 0
-    listed = flags & (p.PG_LRU | p.PG_PAGEVEC | p.PG_LOCKED | p.PG_RESERVED | p.PG_TAIL) != 0
+    listed = flags & (p.PG_LRU | p.PG_PAGEVEC | p.PG_LOCKED | p.PG_RESERVED | p.PG_TAIL | p.PG_ISOLATED) != 0
     yield from (
         f"frame {pfn} (flags {fl:#x}) is neither free nor used"
         for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True)
     )
     yield from (f"frame {pfn} is a page table and on a list" for pfn in used[table & listed].tolist())
     yield from _differs("frames of page tables", sorted(used[table].tolist()), sorted(mappings.tables))
+    yield from _check_batches(kernel, used)
     yield from _differs("nr_page_table_pages", int(kernel.vmstat[vs.NR_PAGETABLE]), len(mappings.tables))
+
+
+def _check_batches(kernel: Kernel, used: Ints) -> Iterator[str]:
+    """The pages that are isolated are those in the reclaimers' batches, on no list."""
+    flags = kernel.frame[used, p.P_FLAGS]
+    isolated = flags & p.PG_ISOLATED != 0
+    batches = [row[rc.S_BATCH : rc.S_BATCH + row[rc.S_BATCH_TAKEN]] for row in kernel.scan if row[rc.S_BATCH_TAKEN]]
+    held = sorted(int(pfn) for batch in batches for pfn in batch)
+    yield from _differs("isolated frames", sorted(used[isolated].tolist()), held)
+    yield from (f"frame {pfn} is isolated and on a list" for pfn in used[isolated & (flags & p.PG_LRU != 0)].tolist())
+    counted = kernel.vmstat[vs.NR_ISOLATED_ANON : vs.NR_ISOLATED_ANON + 2]
+    yield from _differs("nr_isolated_anon and nr_isolated_file", int(counted.sum()), len(held))
+    yield from _differs("nr_isolated_*", counted.tolist(), kernel.zone[:, p.Z_ISOLATED : p.Z_ISOLATED + 2].sum(axis=0).tolist())
 
 
 def _resident(mappings: Mappings) -> NDArray[np.bool_]:

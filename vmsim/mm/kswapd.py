@@ -1,10 +1,11 @@
 """kswapd: reclaim in the background, from the low watermark to the high one.   Follows mm/vmscan.c of v4.4 (kswapd; section C.6)."""
 
+from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.mglru_evict import lru_gen_age_node
 from vmsim.mm.page_alloc import zone_watermark_ok
 from vmsim.mm.vmscan import (
-    PLUGGED,
-    must_pause,
+    SHRINK_DONE,
+    SHRINK_SPLIT,
     nr_lruvecs,
     shrink_lruvec_begin,
     shrink_lruvec_end,
@@ -12,11 +13,12 @@ from vmsim.mm.vmscan import (
     throttle_vm_writeout,
     zone_reclaimable,
 )
+from vmsim.mm.vmscan_batch import must_pause, slice_used, unplugged
 from vmsim.mm.vmscan_cost import snapshot_refaults
 from vmsim.mm.vmscan_list import age_active_anon
 from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_DEADLINE, SC_NOW, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_WAKE
+from vmsim.struct.kernel import SC_NOW, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_WAKE
 from vmsim.struct.ledger import L_FAULT, L_RECLAIM
 from vmsim.struct.pages import (
     Z_FLAGS,
@@ -257,15 +259,16 @@ def _leave_zone(k, s):
 
 
 @compiled
-def _pause(k, tid, s, plugged):
-    """Between two batches: -1 to go on, or why kswapd stops for now; it sleeps when it meets pages that are still being written."""
-    if s[S_IMMEDIATE] > 0:
+def _pause(k, tid, s, step):
+    """After a step: -1 to go on, or why kswapd stops for now; after batches it sleeps if it met pages that are still being written."""
+    if s[S_IMMEDIATE] > 0 and step != SHRINK_SPLIT:
         s[S_IMMEDIATE] = 0
+        blk_flush_plug(k, tid)
         k.task[tid, T_WAIT] = WAIT_TIMER
         k.task[tid, T_WAIT_ARG] = NAP_NS
         return SLICE_BLOCKED
-    if must_pause(k, tid, plugged):
-        return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 else SLICE_BLOCKED
+    if must_pause(k, tid, 0 if step == SHRINK_DONE else unplugged(k)):
+        return SLICE_IO if k.sc[SC_NR_NEW_BIOS] > 0 and k.task[tid, T_WAIT] == WAIT_TIMER else SLICE_BLOCKED
     return -1
 
 
@@ -292,7 +295,7 @@ def _work(k, tid):
         state = node[N_KSWAPD_STATE]
         reason = -1
         k.led[L_RECLAIM] += k.cost[C_RECLAIM_PAGE]  # passes over empty lists take time, too
-        if k.led[L_RECLAIM] >= k.sc[SC_DEADLINE]:
+        if slice_used(k):
             return SLICE_BUDGET
         if state == KSWAPD_TRY_SLEEP:
             reason = _try_to_sleep(k, tid)
@@ -312,14 +315,16 @@ def _work(k, tid):
                 node[N_KSWAPD_STATE] = KSWAPD_SHRINK
             else:
                 s[S_ZONE] += 1
-        elif s[S_IN_ZONE] != PASS_OVER and shrink_lruvec_step(k, s, s[S_ZONE]):
-            reason = _pause(k, tid, s, PLUGGED)
-        elif _must_still_wait(k, tid, s):
-            reason = SLICE_BLOCKED
         else:
-            _leave_zone(k, s)
-            node[N_KSWAPD_STATE] = KSWAPD_ZONES
-            reason = _pause(k, tid, s, 0)
+            step = SHRINK_DONE if s[S_IN_ZONE] == PASS_OVER else shrink_lruvec_step(k, s, s[S_ZONE])
+            if step != SHRINK_DONE:
+                reason = _pause(k, tid, s, step)
+            elif _must_still_wait(k, tid, s):
+                reason = SLICE_BLOCKED
+            else:
+                _leave_zone(k, s)
+                node[N_KSWAPD_STATE] = KSWAPD_ZONES
+                reason = _pause(k, tid, s, step)
         if reason != -1:
             return reason
 

@@ -7,9 +7,9 @@ from vmsim.mm.pte import next_entry, set_pte
 from vmsim.mm.swap import isolate_lru_page, lru_add, lru_add_drain, lru_del, lruvec_of
 from vmsim.mm.swap_cache import try_to_free_swap
 from vmsim.mm.unmap import free_swap_and_cache, page_unmapped
-from vmsim.mm.vmscan import PLUGGED, must_pause
-from vmsim.mm.vmscan_list import putback
+from vmsim.mm.vmscan_batch import PLUGGED, must_pause, putback
 from vmsim.mm.vmscan_page import PAGE_ACTIVATE, PAGE_FREED, give_up_swap_slot, reclaim_page
+from vmsim.mm.vmscan_unmap import try_to_unmap_flush
 from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EWAIT
 from vmsim.struct.files import FI_KIND, FILE_REGULAR
@@ -163,6 +163,7 @@ def _swap_out_page(k, tid, pfn):
         return
     k.frame[pfn, P_FLAGS] &= ~(PG_ACTIVE | PG_REFERENCED)
     outcome = reclaim_page(k, k.scan[tid], lruvec_of(k, pfn), pfn)
+    try_to_unmap_flush(k, k.scan[tid], 0)
     if outcome == PAGE_FREED:
         free_page(k, pfn)
         return

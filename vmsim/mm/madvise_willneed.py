@@ -7,7 +7,7 @@ from vmsim.mm.readahead import submit_read
 from vmsim.mm.swap import lru_add_drain
 from vmsim.mm.swap_state import read_swap_cache_async
 from vmsim.mm.swapfile import swap_references
-from vmsim.mm.vmscan import PLUGGED, must_pause
+from vmsim.mm.vmscan_batch import PLUGGED, must_pause
 from vmsim.struct.errno import EWAIT
 from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_RA_PAGES, FILE_REGULAR, PCACHE_SWAP
 from vmsim.struct.jit import compiled

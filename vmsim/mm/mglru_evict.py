@@ -9,6 +9,7 @@ from vmsim.mm.mglru_walk import inc_max_seq
 from vmsim.mm.page_alloc import free_page, zone_watermark_ok
 from vmsim.mm.swap import add_page_to_unevictable_list, lru_add
 from vmsim.mm.vmscan_page import PAGE_ACTIVATE, PAGE_CULL, PAGE_FREED, give_up_swap_slot, reclaim_page
+from vmsim.mm.vmscan_unmap import try_to_unmap_flush
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NR_ZONES, SYS_SWAPPINESS
 from vmsim.struct.pages import (
@@ -261,6 +262,7 @@ def _shrink_batch(k, s, count):
             k.vmstat[PGACTIVATE] += 1
         elif outcome == PAGE_CULL:
             give_up_swap_slot(k, pfn, 1)
+    try_to_unmap_flush(k, s, 0)
     for i in range(count):
         pfn = s[S_GEN_BATCH + i]
         if pfn != 0:

@@ -4,16 +4,18 @@ No function here waits.  Where the kernel would sleep or let time pass while it 
 caller gives up with -EWAIT (a fault with EVENT_OOM), and the operation begins again from its restart point.
 """
 
+from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.kswapd import wakeup_kswapd
 from vmsim.mm.oom_kill import out_of_memory
 from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist, hold_page, release_page
 from vmsim.mm.vmscan import RECLAIM_PAUSED, zone_reclaimable_pages
+from vmsim.mm.vmscan_batch import finish_batch
 from vmsim.mm.vmscan_direct import direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_SPARE, SC_TASK
 from vmsim.struct.ledger import L_FAULT, L_RECLAIM
 from vmsim.struct.pages import Z_FREE, Z_HIGH, Z_MIN, Z_RESERVE
-from vmsim.struct.reclaim import MAX_RECLAIM_RETRIES, N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED
+from vmsim.struct.reclaim import MAX_RECLAIM_RETRIES, N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED, S_WHOLE
 from vmsim.struct.rules import R_RECLAIM_RETRIES
 from vmsim.struct.tasks import T_MEMDIE, T_NO_PROGRESS, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_QUEUE, WAIT_TIMER
 from vmsim.struct.vmstat import PGSCAN_DIRECT_THROTTLE
@@ -76,9 +78,12 @@ def _reclaim_at_once(k, tid):
     argument = k.task[tid, T_WAIT_ARG]
     freeing = k.led[L_FAULT]
     direct_reclaim_begin(k, tid)
+    k.scan[tid, S_WHOLE] = 1
     while do_try_to_free_pages(k, tid) == RECLAIM_PAUSED:
         if k.sc[SC_NR_NEW_BIOS] > 0 or k.task[tid, T_WAIT] == WAIT_QUEUE or k.task[tid, T_WAIT_ARG] > 0:
             break
+    k.scan[tid, S_WHOLE] = 0
+    blk_flush_plug(k, tid)
     k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
     k.led[L_FAULT] = freeing
     k.task[tid, T_WAIT] = kind
@@ -135,6 +140,16 @@ def _alloc_pages_slowpath(k):
         direct_reclaim_begin(k, tid)
         k.task[tid, T_RECLAIMING] = 1
     return _reclaim_and_retry(k, tid)
+
+
+@compiled
+def reclaim_goes_on(k, tid):
+    """Bring a batch to its end that a slice's end has split, before the task does anything else; whether it must stop again (T_WAIT)."""
+    freeing = k.led[L_FAULT]
+    stops = finish_batch(k, tid)
+    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
+    k.led[L_FAULT] = freeing
+    return stops
 
 
 @compiled

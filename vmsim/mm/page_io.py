@@ -2,10 +2,12 @@
 
 from vmsim.mm.page_writeback import end_file_write, end_page_writeback
 from vmsim.struct.costs import C_IO_COMPLETE
-from vmsim.struct.files import B_DEVICE, B_FILE, B_INDEX, B_PAGES, B_STATE, B_WRITE, BIO_COLUMNS, BIO_FREE, FI_CACHE
+from vmsim.struct.files import B_DEVICE, B_FILE, B_INDEX, B_PAGES, B_STATE, B_TASK, B_WRITE, BIO_COLUMNS, BIO_FREE, FI_CACHE
 from vmsim.struct.jit import compiled, entry
+from vmsim.struct.kernel import SC_CPU
 from vmsim.struct.pages import P_FLAGS, PG_DIRTY, PG_ERROR, PG_LOCKED, PG_RECLAIM, PG_UPTODATE
 from vmsim.struct.swaps import D_READS, D_WRITES
+from vmsim.struct.tasks import T_CPU
 
 
 @compiled
@@ -42,6 +44,7 @@ def end_swap(k, bio, error):
 @entry
 def complete_bio(k, bio, error):
     """A device has finished a request (`error` 1: it failed); the CPU time of the completion in ns."""
+    k.sc[SC_CPU] = k.task[k.bio[bio, B_TASK], T_CPU]  # where the request came from (blk_mq_complete_request)
     k.dev[k.bio[bio, B_DEVICE], D_WRITES if k.bio[bio, B_WRITE] != 0 else D_READS] -= 1
     if k.bio[bio, B_FILE] == 0:
         end_swap(k, bio, error)

@@ -13,6 +13,7 @@ from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_CPU, SC_LRU_FAULT, SC_NR_CPUS, SC_NR_FRAMES, SC_NR_ZONES, SC_PAGEVEC
 from vmsim.struct.ledger import L_FAULT, L_SYSCALL
 from vmsim.struct.pages import (
+    FRAME_COLUMNS,
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
     LRU_UNEVICTABLE,
@@ -26,6 +27,8 @@ from vmsim.struct.pages import (
     PG_DIRTY,
     PG_GEN_MASK,
     PG_HEAD,
+    PG_INUSE,
+    PG_ISOLATED,
     PG_LOCKED,
     PG_LRU,
     PG_MLOCKED,
@@ -363,7 +366,12 @@ def isolate_lru_page(k, pfn):
 
 @compiled
 def free_page_and_lru(k, pfn):
-    """The last reference to a page is gone: off its list and back to the allocator."""
+    """The last reference to a page is gone: off its list and back to the allocator; a reclaimer that has it in its batch frees it later."""
+    if k.frame[pfn, P_FLAGS] & PG_ISOLATED != 0:
+        for column in range(FRAME_COLUMNS):
+            k.frame[pfn, column] = 0
+        k.frame[pfn, P_FLAGS] = PG_INUSE | PG_ISOLATED
+        return
     flags = k.frame[pfn, P_FLAGS]
     isolate_lru_page(k, pfn)
     if flags & PG_HEAD != 0:

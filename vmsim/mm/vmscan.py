@@ -4,16 +4,16 @@ A reclaimer's progress stands in its row of `scan`, so that it can stop between 
 started, for time to pass, or to sleep.  It then begins again where it was.
 """
 
-from vmsim.mm.bio_page import queue_full
+from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.dirty_limits import global_dirty_limits, hard_limit
 from vmsim.mm.huge_zero import shrink_huge_zero_page
 from vmsim.mm.mglru_evict import gen_swappiness, lru_gen_begin, lru_gen_step
 from vmsim.mm.swap import lru_add_drain
+from vmsim.mm.vmscan_batch import begin_batch, end_batch, plugs, shrink_page_list
 from vmsim.mm.vmscan_cost import cost_pressure, prepare_scan_count
-from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_list
+from vmsim.mm.vmscan_list import age_active_anon, inactive_is_low, shrink_active
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import SC_DEADLINE, SC_NR_NEW_BIOS, SC_NR_ZONES, SYS_SWAPPINESS
-from vmsim.struct.ledger import L_RECLAIM
+from vmsim.struct.kernel import SC_NR_ZONES, SC_PLUG, SC_TASK, SYS_SWAPPINESS
 from vmsim.struct.pages import (
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
@@ -30,11 +30,11 @@ from vmsim.struct.pages import (
 from vmsim.struct.reclaim import (
     DEF_PRIORITY,
     N_KSWAPD_FAILURES,
-    N_SWAP_AREAS,
     N_SWAP_FREE,
     PASS_OVER,
     S_ALL_FILE_TAKEN,
     S_ALL_TAKEN,
+    S_BATCH_TAKEN,
     S_CACHE_TRIM,
     S_FILE_TINY,
     S_IN_ZONE,
@@ -42,6 +42,7 @@ from vmsim.struct.reclaim import (
     S_LRU_NR,
     S_LRU_RECLAIMED,
     S_LRU_TARGETS,
+    S_NEXT_LRU,
     S_PRIORITY,
     S_RECLAIMED,
     S_SCAN_ADJUSTED,
@@ -49,8 +50,7 @@ from vmsim.struct.reclaim import (
     SWAP_CLUSTER_MAX,
 )
 from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS, R_THROTTLE_VM_WRITEOUT
-from vmsim.struct.swaps import SW_DEVICE
-from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_CONGESTION, WAIT_QUEUE, WAIT_TIMER
+from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_CONGESTION
 from vmsim.struct.vmstat import NR_WRITEBACK
 
 _EVICTABLE = 4  # lists
@@ -60,7 +60,9 @@ _SCAN_ANON = 2
 _SCAN_FILE = 3
 
 CONGESTION_WAIT_NS = 100_000_000  # HZ/10
-PLUGGED = 15  # requests that a pass over the lists of a zone gathers before they are started (BLK_MAX_REQUEST_COUNT)
+SHRINK_DONE = 0
+SHRINK_ON = 1
+SHRINK_SPLIT = 2
 RECLAIM_DONE = 0
 RECLAIM_PAUSED = 1
 
@@ -174,6 +176,7 @@ def shrink_lruvec_begin(k, s, lruvec):
     """Plan a pass over the lists of a zone."""
     s[S_LRU_RECLAIMED] = 0
     s[S_IN_ZONE] = 1
+    s[S_NEXT_LRU] = 0
     if k.rule[R_LRU_GEN] != 0:
         lru_add_drain(k)
         lru_gen_begin(k, s)
@@ -217,24 +220,47 @@ def _adjust(k, s):
 
 @compiled
 def shrink_lruvec_step(k, s, lruvec):
-    """One round of batches, up to 32 pages of each list; whether the pass goes on."""
+    """One round of batches, up to 32 pages of each list: SHRINK_DONE, SHRINK_ON if the pass goes on, or SHRINK_SPLIT: call again."""
     if k.rule[R_LRU_GEN] != 0:
-        return lru_gen_step(k, s)
-    if s[S_LRU_NR] + s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE] == 0:
-        return False
-    for lru in range(_EVICTABLE):
+        return SHRINK_ON if lru_gen_step(k, s) else SHRINK_DONE
+    if s[S_NEXT_LRU] == 0 and s[S_LRU_NR] + s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE] == 0:
+        return SHRINK_DONE
+    k.sc[SC_PLUG] = plugs(k)
+    whole = _shrink_round(k, s, lruvec)
+    k.sc[SC_PLUG] = 0
+    if not whole:
+        return SHRINK_SPLIT
+    s[S_NEXT_LRU] = 0
+    if s[S_LRU_RECLAIMED] < s[S_TO_RECLAIM] or s[S_SCAN_ADJUSTED] != 0 or _adjust(k, s):
+        return SHRINK_ON
+    return SHRINK_DONE
+
+
+@compiled
+def _shrink_round(k, s, lruvec):
+    """One batch of each list; whether it got to the end, or must be called again."""
+    while True:
+        if s[S_BATCH_TAKEN] > 0:
+            if not shrink_page_list(k, s, lruvec):
+                return False
+            s[S_LRU_RECLAIMED] += end_batch(k, s, lruvec)
+        lru = s[S_NEXT_LRU]
+        if lru == _EVICTABLE:
+            return True
+        s[S_NEXT_LRU] = lru + 1
         if s[S_LRU_NR + lru] > 0:
             scan = min(s[S_LRU_NR + lru], SWAP_CLUSTER_MAX)
             s[S_LRU_NR + lru] -= scan
-            s[S_LRU_RECLAIMED] += shrink_list(k, s, lruvec, lru, scan)
-    if s[S_LRU_RECLAIMED] < s[S_TO_RECLAIM] or s[S_SCAN_ADJUSTED] != 0:
-        return True
-    return _adjust(k, s)
+            if lru == LRU_ACTIVE_ANON or lru == LRU_ACTIVE_FILE:
+                shrink_active(k, s, lruvec, lru, scan)
+            else:
+                begin_batch(k, s, lruvec, lru, scan)
 
 
 @compiled
 def shrink_lruvec_end(k, s, lruvec):
     """The pass is over: keep anonymous pages moving, and count what was reclaimed."""
+    blk_flush_plug(k, k.sc[SC_TASK])
     s[S_RECLAIMED] += s[S_LRU_RECLAIMED]
     shrink_huge_zero_page(k)
     if s[S_LRU_RECLAIMED] > 0:
@@ -265,19 +291,3 @@ def throttle_vm_writeout(k, tid):
     return True
 
 
-@compiled
-def must_pause(k, tid, plugged):
-    """Whether reclaim must stop here for a moment: T_WAIT says what for.
-
-    More requests than `plugged` are to be started, its slice is used up, or the queue of a swap device is full.
-    """
-    if k.sc[SC_NR_NEW_BIOS] > plugged or k.led[L_RECLAIM] >= k.sc[SC_DEADLINE]:
-        k.task[tid, T_WAIT] = WAIT_TIMER
-        k.task[tid, T_WAIT_ARG] = 0
-        return True
-    for area in range(k.node[N_SWAP_AREAS]):
-        if queue_full(k, k.swap[area, SW_DEVICE]):
-            k.task[tid, T_WAIT] = WAIT_QUEUE
-            k.task[tid, T_WAIT_ARG] = k.swap[area, SW_DEVICE]
-            return True
-    return False

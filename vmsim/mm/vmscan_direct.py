@@ -2,10 +2,9 @@
 
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
 from vmsim.mm.vmscan import (
-    PLUGGED,
     RECLAIM_DONE,
     RECLAIM_PAUSED,
-    must_pause,
+    SHRINK_DONE,
     nr_lruvecs,
     shrink_lruvec_begin,
     shrink_lruvec_end,
@@ -14,6 +13,7 @@ from vmsim.mm.vmscan import (
     zone_reclaimable,
     zone_reclaimable_pages,
 )
+from vmsim.mm.vmscan_batch import must_pause, unplugged
 from vmsim.mm.vmscan_cost import snapshot_refaults
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NR_ZONES
@@ -97,8 +97,8 @@ def _shrink_zones(k, tid, s):
                 continue
             shrink_lruvec_begin(k, s, lruvec)
         if s[S_IN_ZONE] != PASS_OVER:
-            while shrink_lruvec_step(k, s, lruvec):
-                if must_pause(k, tid, PLUGGED):
+            while shrink_lruvec_step(k, s, lruvec) != SHRINK_DONE:
+                if must_pause(k, tid, unplugged(k)):
                     return RECLAIM_PAUSED
             if s[S_LRU_RECLAIMED] > 0 or zone_reclaimable(k, lruvec):
                 s[S_PROGRESS] = 1
@@ -107,6 +107,8 @@ def _shrink_zones(k, tid, s):
             return RECLAIM_PAUSED
         s[S_IN_ZONE] = 0
         s[S_ZONE] -= 1
+        if s[S_ZONE] >= 0 and must_pause(k, tid, unplugged(k)):
+            return RECLAIM_PAUSED
     return RECLAIM_DONE
 
 

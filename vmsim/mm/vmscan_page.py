@@ -8,7 +8,16 @@ from vmsim.mm.swap_cache import delete_from_swap_cache, try_to_free_swap
 from vmsim.mm.swap_slots import add_to_swap
 from vmsim.mm.swapfile import swap_area, vm_swap_full
 from vmsim.mm.vma import AV_MM
-from vmsim.mm.vmscan_unmap import REFERENCED, SEEN_EXEC, SEEN_LOCKED, SWAP_FAIL, SWAP_MLOCK, page_referenced, try_to_unmap
+from vmsim.mm.vmscan_unmap import (
+    REFERENCED,
+    SEEN_EXEC,
+    SEEN_LOCKED,
+    SWAP_FAIL,
+    SWAP_MLOCK,
+    page_referenced,
+    try_to_unmap,
+    try_to_unmap_flush,
+)
 from vmsim.mm.workingset import workingset_eviction
 from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
@@ -100,7 +109,9 @@ def _dirty_file_page(k, s, zone, pfn):
     k.frame[pfn, P_FLAGS] |= PG_RECLAIM
     if s[S_IS_KSWAPD] == 0 or k.zone[zone, Z_FLAGS] & ZONE_DIRTY == 0:
         k.vmstat[NR_VMSCAN_IMMEDIATE] += 1
-    elif pageout_file(k, pfn):
+        return PAGE_KEEP if k.rule[R_WRITEBACK_ACTIVATES] == 0 else PAGE_ACTIVATE
+    try_to_unmap_flush(k, s, 1)
+    if pageout_file(k, pfn):
         k.vmstat[NR_VMSCAN_WRITE] += 1
         s[S_PAGEOUT] += 1
         return PAGE_KEEP
@@ -158,7 +169,7 @@ def reclaim_page(k, s, zone, pfn):
     if flags & (PG_ANON | PG_SWAPBACKED | PG_SWAPCACHE) == PG_ANON | PG_SWAPBACKED and not add_to_swap(k, pfn):
         return PAGE_ACTIVATE
     if frame[pfn, P_MAPCOUNT] > 0:
-        unmapped = try_to_unmap(k, pfn)
+        unmapped = try_to_unmap(k, s, pfn)
         if unmapped == SWAP_FAIL:
             return PAGE_ACTIVATE
         if unmapped == SWAP_MLOCK:
@@ -168,6 +179,7 @@ def reclaim_page(k, s, zone, pfn):
             return PAGE_KEEP
         if flags & PG_SWAPBACKED == 0:
             return _dirty_file_page(k, s, zone, pfn)
+        try_to_unmap_flush(k, s, 1)
         written = _pageout(k, s, pfn)
         if written != PAGE_FREED:
             return written

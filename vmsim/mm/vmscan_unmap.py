@@ -3,7 +3,7 @@
 Model: a page's mappings are known one by one; the kernel finds them through the VMAs of its object, which is what `rmap_walk` costs.
 """
 
-from vmsim.hw.tlb import flush_range_as
+from vmsim.hw.tlb import flush_cpus, flush_range_as, should_defer_flush
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.accounting import update_hiwater_rss
 from vmsim.mm.compound import hpage_nr_pages
@@ -33,8 +33,9 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
     RMAP_SHIFT,
 )
+from vmsim.struct.reclaim import S_FLUSH_CPUS, S_FLUSH_DIRTY
 from vmsim.struct.rules import R_LRU_GEN
-from vmsim.struct.vmas import MM_ANONPAGES, MM_FILEPAGES, MM_SWAPENTS, V_FLAGS, VM_EXEC, VM_LOCKED, VM_SEQ_READ
+from vmsim.struct.vmas import MM_ANONPAGES, MM_CPUMASK, MM_FILEPAGES, MM_SWAPENTS, V_FLAGS, VM_EXEC, VM_LOCKED, VM_SEQ_READ
 
 # What page_referenced says: the count of VMAs, and above it what they are.
 SEEN_LOCKED = 1 << 32
@@ -81,10 +82,20 @@ def page_referenced(k, pfn):
 
 
 @compiled
-def try_to_unmap(k, pfn):
+def try_to_unmap_flush(k, s, dirty):
+    """Flush the CPUs that may still hold what was unmapped: before a frame is freed, and before it is written (`dirty`) if it was dirty."""
+    if s[S_FLUSH_CPUS] != 0 and (dirty == 0 or s[S_FLUSH_DIRTY] != 0):
+        flush_cpus(k, k.sc[SC_CPU], s[S_FLUSH_CPUS])
+        s[S_FLUSH_CPUS] = 0
+        s[S_FLUSH_DIRTY] = 0
+
+
+@compiled
+def try_to_unmap(k, s, pfn):
     """Remove all entries that map a page; an anonymous page's become its swap entry, those of one that MADV_FREE gave up nothing.
 
-    SWAP_*: a young or a locked mapping stops it; one that MADV_FREE gave up is kept if it was written since.
+    SWAP_*: a young or a locked mapping stops it; one that MADV_FREE gave up is kept if it was written since. Where other
+    CPUs must be flushed for it, that is left to `try_to_unmap_flush`.
     """
     swp = k.frame[pfn, P_PRIVATE]
     anon = k.frame[pfn, P_FLAGS] & PG_ANON != 0
@@ -124,6 +135,10 @@ def try_to_unmap(k, pfn):
             k.mm[mm, MM_FILEPAGES] -= 1
             set_pte(k, mm, vpn, slot, 0)
         page_remove_rmap(k, pfn, mm, vpn)
-        flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + 1, L_RECLAIM)
+        if should_defer_flush(k, k.sc[SC_CPU], mm):
+            s[S_FLUSH_CPUS] |= k.mm[mm, MM_CPUMASK]
+            s[S_FLUSH_DIRTY] |= entry & PTE_DIRTY
+        else:
+            flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + 1, L_RECLAIM)
         cursor = rmap_first(k, pfn)
     return SWAP_SUCCESS

@@ -66,6 +66,12 @@ _HARDWARE: Final = _named(
         "a TLB shootdown: interrupt to the other CPUs and the wait for them",
         "Model: 2000-5000 cycles on two sockets",
     ),
+    Cost(
+        "ipi_received",
+        400,
+        "the same for a CPU that is interrupted: entry, flush and return",
+        "Model: about 1000 cycles, as for trap",
+    ),
 )
 
 _PAGES: Final = _named(
@@ -228,8 +234,14 @@ _ENTRY: Final = _named(
     Cost(
         "io_merge",
         400,
-        "CPU time of one more page for a request that waits in the task's plug",
+        "CPU time of one more page for a request that waits in the task's plug, or of one more request there",
         "Model: a bio and a back merge (block/blk-core.c of v4.4: blk_attempt_plug_merge): about 1000 cycles",
+    ),
+    Cost(
+        "io_issue",
+        1000,
+        "CPU time of handing the requests of a task's plug to the device",
+        "Model: the driver and its doorbell, the part of io_submit that requests which were held back share",
     ),
     Cost(
         "io_complete",

@@ -71,6 +71,10 @@ class Device(SpecModel):
         default=128 * KIB, description="read-ahead window of its files (VM_MAX_READAHEAD of v4.4)"
     )
     queue_depth: Positive = Field(default=32, description="requests that the device holds at a time")
+    queues: Annotated[int, number_of(0, 4096)] = Field(
+        default=1,
+        description="hardware queues, 0: one a CPU. With more than one a task holds back one request, not 16 (block/blk-mq.c of v4.4)",
+    )
     errors: tuple[ErrorSpec, ...] = Field(default=(), description="transfers that fail")
     stalls: tuple[StallSpec, ...] = Field(default=(), description="times in which the device does nothing, in their order")
 
@@ -131,6 +135,9 @@ class Nvme(Flash):
     type: Literal["nvme"] = "nvme"
     queue_depth: Positive = Field(
         default=1024, description="entries of a queue (drivers/block/nvme of v4.4: NVME_Q_DEPTH)"
+    )
+    queues: Annotated[int, number_of(0, 4096)] = Field(
+        default=0, description="hardware queues, 0: one a CPU (drivers/nvme/host/pci.c of v4.4)"
     )
     read_latency: PositiveNanoseconds = Field(
         default=78 * NS_PER_US,

@@ -3,8 +3,8 @@
 COST_NAMES = (
     "user_access", "tlb_l2_hit", "walk_cached_ref", "walk_memory_ref", "trap", "fault_base", "zero_page", "copy_page", "map_page",
     "alloc_page", "free_page", "lru_add", "mlock_page", "munlock_page", "unmap_page", "syscall_entry", "mlock_drain", "mlock_drain_work",
-    "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_change", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "signal_deliver", "sigreturn",
-    "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_merge", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
+    "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_change", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "ipi_received", "signal_deliver", "sigreturn",
+    "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_merge", "io_issue", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
     "fork_base", "exec_base", "reclaim_page", "rmap_walk",
     "file_page", "dirty_page", "writeback_page",
 )  # fmt: skip
@@ -41,6 +41,7 @@ C_PTE_CHANGE = _index("pte_change")
 C_TLB_FLUSH_PAGE = _index("tlb_flush_page")
 C_TLB_FLUSH_FULL = _index("tlb_flush_full")
 C_IPI = _index("ipi")
+C_IPI_RECEIVED = _index("ipi_received")
 C_SIGNAL_DELIVER = _index("signal_deliver")
 C_SIGRETURN = _index("sigreturn")
 C_CONTEXT_SWITCH = _index("context_switch")
@@ -48,6 +49,7 @@ C_PAGE_CACHE_LOOKUP = _index("page_cache_lookup")
 C_PAGE_CACHE_ADD = _index("page_cache_add")
 C_IO_SUBMIT = _index("io_submit")
 C_IO_MERGE = _index("io_merge")
+C_IO_ISSUE = _index("io_issue")
 C_IO_COMPLETE = _index("io_complete")
 C_MMAP_BASE = _index("mmap_base")
 C_MUNMAP_BASE = _index("munmap_base")

@@ -64,6 +64,7 @@ BIO_COLUMNS = 10
 BIO_FREE = 0
 BIO_NEW = 1  # submitted in this slice
 BIO_QUEUED = 2
+BIO_PLUGGED = 3  # held back by its task
 
 # Columns of `pattern`.
 PAT_TYPE = 0

@@ -22,6 +22,7 @@ PG_MLOCKED = 128
 PG_UNEVICTABLE = 256
 PG_READAHEAD = 512
 PG_WRITEBACK = 1024
+PG_ISOLATED = 2048  # a reclaimer has it in its batch: on no list, and its frame stays while it has
 PG_RECLAIM = 512  # the same bit: a page that is written for reclaim and used again passes for one that was read ahead
 PG_SWAPBACKED = 4096
 PG_SWAPCACHE = 8192

@@ -25,6 +25,9 @@ S_UNQUEUED_DIRTY = 25
 S_WRITEBACK = 26
 S_IMMEDIATE = 27
 S_PAGEOUT = 28  # pages that it began to write
+S_NEXT_LRU = 29  # the next list of the round of batches
+S_BATCH_TAKEN = 30  # frames in a batch under way
+S_BATCH_NEXT = 31  # how many of them have been looked at
 S_BATCH = 32  # frames isolated from a list, SWAP_CLUSTER_MAX of them
 S_FORCE_DEACTIVATE = 64
 S_CACHE_TRIM = 65  # there are inactive file pages enough
@@ -40,7 +43,20 @@ S_NEED_AGING = 73
 S_AGE_NODE = 74  # memcgs_need_aging
 S_SEQ = 75  # max_seq when the pass began
 S_GEN_BATCH = 96  # isolated frames, MIN_LRU_BATCH of them
-SCAN_COLUMNS = 160
+S_OUTCOME = 160  # what became of each frame of the batch (PAGE_*)
+# Requests that the task holds back, and how many (struct blk_plug).
+S_PLUGGED = 192
+S_PLUG = 193
+S_BATCH_LRU = 240  # the list that the batch was taken from
+S_WHOLE = 241  # batches are not split
+# Pages were unmapped from CPUs (a mask) that have not been flushed yet; some of the entries were dirty (struct tlbflush_unmap_batch).
+S_FLUSH_CPUS = 242
+S_FLUSH_DIRTY = 243
+S_BATCH_PAGES = 244  # pages of the batch: a huge page is many
+S_FREED_PARTS = 245  # of huge pages of the batch that were split
+SCAN_COLUMNS = 248
+
+BLK_MAX_REQUEST_COUNT = 16  # requests that a plug holds when it is flushed for another; later twice as many
 
 PASS_OVER = 2
 STAGE_NONE = 0

@@ -74,6 +74,8 @@ RULE_NAMES = (
     "psi",
     "reclaim_retries",
     "throttle_vm_writeout",
+    "lazy_tlb_skipped",
+    "plug_holds_one", "plug_holds_32",
 )
 
 
@@ -155,3 +157,6 @@ R_SWAP_PRIORITY_FROM_2 = _index("swap_priority_from_2")
 R_PSI = _index("psi")
 R_RECLAIM_RETRIES = _index("reclaim_retries")
 R_THROTTLE_VM_WRITEOUT = _index("throttle_vm_writeout")
+R_LAZY_TLB_SKIPPED = _index("lazy_tlb_skipped")
+R_PLUG_HOLDS_ONE = _index("plug_holds_one")
+R_PLUG_HOLDS_32 = _index("plug_holds_32")

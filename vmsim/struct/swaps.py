@@ -43,5 +43,6 @@ SC_NEXT = 1
 D_WRITES = 0  # write requests that are not finished
 D_READS = 1
 D_ROTATIONAL = 2
+D_QUEUES = 3  # hardware queues
 DEV_COLUMNS = 4
 NR_REQUESTS = 128  # of a direction that a queue takes before submitters sleep (BLKDEV_MAX_RQ)

@@ -1,15 +1,18 @@
 """Running a program: one compiled call carries out instructions until something must wait or the slice's time is used."""
 
+from vmsim.hw.tlb import TS_INTERRUPTED_NS
+from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.exit import do_exit
 from vmsim.mm.fs_writeback import wb_workfn_step
 from vmsim.mm.kswapd import kswapd
+from vmsim.mm.page_alloc_slow import reclaim_goes_on
 from vmsim.mm.resched import elapsed_ns
 from vmsim.mm.vma import find_vma
 from vmsim.struct.errno import EWAIT, SIGKILL, SIGSEGV, X86_PF_INSTR, X86_PF_USER
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT, SC_CPU, SC_DEADLINE, SC_NOW, SC_NR_KILLED, SC_NR_NEW_BIOS, SC_PHASE_MARK, SC_TASK
-from vmsim.struct.ledger import L_USER, NR_CPU_WORK
-from vmsim.struct.reclaim import DAEMON_KSWAPD
+from vmsim.struct.ledger import L_IPI, L_USER, NR_CPU_WORK
+from vmsim.struct.reclaim import DAEMON_KSWAPD, N_KSWAPD_TID, S_BATCH_TAKEN, S_PLUGGED
 from vmsim.struct.syscalls import SYS_MMAP, SYS_MPROTECT, SYS_MREMAP, SYS_MUNMAP
 from vmsim.struct.tasks import (
     EXIT_DONE,
@@ -22,6 +25,7 @@ from vmsim.struct.tasks import (
     T_KILLED,
     T_MM,
     T_PC,
+    T_RECLAIMING,
     T_SI_ERROR,
     T_STAGE,
     T_STAGE_ARG,
@@ -135,6 +139,8 @@ def _daemon(k, tid, kind):
 def _run_program(k, tid):
     """Carry out instructions until the slice must end; why it did."""
     deadline = k.sc[SC_DEADLINE]
+    if k.task[tid, T_RECLAIMING] != 0 and k.scan[tid, S_BATCH_TAKEN] > 0 and reclaim_goes_on(k, tid):
+        return SLICE_BLOCKED
     if k.task[tid, T_KILLED] != 0:
         k.sc[SC_NR_KILLED] -= 1
         do_exit(k, tid, EXIT_SIGNAL, SIGKILL)
@@ -195,7 +201,11 @@ def run_slice(k, cpu, tid, now, budget):
     led = k.led
     for column in range(NR_CPU_WORK):
         led[column] = 0
+    led[L_IPI] = k.tlb_stat[cpu, TS_INTERRUPTED_NS]
+    k.tlb_stat[cpu, TS_INTERRUPTED_NS] = 0
     reason = _run_program(k, tid)
+    if k.scan[tid, S_PLUGGED] > 0 and k.scan[tid, S_BATCH_TAKEN] == 0 and tid != k.node[N_KSWAPD_TID]:
+        blk_flush_plug(k, tid)
     total = 0
     for column in range(NR_CPU_WORK):
         ns = led[column]

@@ -12,8 +12,10 @@ import pytest
 from mmu_rig import (
     COSTS,
     Rig,
+    flush_cpus,
     flush_mm,
     flush_range,
+    should_defer_flush,
     small_profile,
     switch_mm,
     tlb_flush_all,
@@ -22,10 +24,12 @@ from mmu_rig import (
 )
 
 from vmsim.arch.profile import get_profile
-from vmsim.hw.tlb import ASID_MASK, TS_IPIS, TS_L1_HITS, TS_WALKS
+from vmsim.hw.tlb import ASID_MASK, TS_INTERRUPTED_NS, TS_IPIS, TS_L1_HITS, TS_LAZY, TS_WALKS
+from vmsim.struct.costs import C_IPI_RECEIVED
 from vmsim.struct.kernel import G_ASIDS, SC_ASID_NEXT
 from vmsim.struct.ledger import L_IPI, L_SYSCALL
 from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_SHIFT, PTE_WRITE, PTE_YOUNG
+from vmsim.struct.rules import R_LAZY_TLB_SKIPPED
 from vmsim.struct.tasks import T_MM
 from vmsim.struct.vmas import MM_ASID, MM_CPUMASK
 
@@ -210,3 +214,27 @@ def test_more_cpus_than_bits_in_the_mask() -> None:
         switch_mm(rig.k, cpu, mm)
     flush_range(rig.k, 69, 1, 0, 1)
     assert rig.stat(TS_IPIS, 69) == 2
+
+
+def test_a_batch_is_flushed_with_one_interrupt_and_nobody_leaves() -> None:
+    """mm/rmap.c of v4.4 (try_to_unmap_flush): all of the TLB on every CPU of the mask; a lazy CPU is interrupted and stays in its mask."""
+    rig = _shared("x86_64", cpus=2)
+    rig.kernel.tlb_stat[1, TS_LAZY] = 1
+    assert should_defer_flush(rig.k, 0, 1)
+    flush_cpus(rig.k, 0, int(rig.kernel.mm[1, MM_CPUMASK]))
+    assert not rig.tags(0).any() and not rig.tags(1).any()
+    assert rig.kernel.mm[1, MM_CPUMASK] == 0b11
+    assert (rig.spent(L_IPI), rig.stat(TS_IPIS)) == (IPI_NS, 1)
+    assert rig.kernel.tlb_stat[1, TS_INTERRUPTED_NS] == rig.kernel.cost[C_IPI_RECEIVED]
+
+
+def test_a_lazy_cpu_leaves_at_its_first_flush_and_is_spared_from_4_20_on() -> None:
+    """arch/x86/mm/tlb.c of v4.4 (flush_tlb_func, leave_mm): interrupted once, not again. 145f573b89a6 (4.20): not even once."""
+    for spared, interrupts in ((0, 1), (1, 0)):
+        rig = _shared("x86_64", cpus=2)
+        rig.kernel.rule[R_LAZY_TLB_SKIPPED] = spared
+        rig.kernel.tlb_stat[1, TS_LAZY] = 1
+        for _ in range(2):
+            flush_range(rig.k, 0, 1, 10, 11)
+        assert rig.stat(TS_IPIS) == interrupts
+        assert not rig.tags(1).any()

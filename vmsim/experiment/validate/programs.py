@@ -279,15 +279,25 @@ def program_of(run: Run) -> Program:
     return _MODES[run.mode](run)
 
 
-def tasks(programs: Iterable[tuple[Run, Program]]) -> list[dict[str, Any]]:
+def tasks(programs: Iterable[tuple[Run, Program]], cpus: int) -> list[dict[str, Any]]:
     """The tasks of a boot's runs, one after the other."""
     return [
         {
             "name": f"run{number}", "image": "none", "capabilities": ROOT, "start": f"{number * 3600} s",
-            "vars": _variables(run), "program": [*own_memory(run.mode not in _UNLOCKED), *program.steps],
+            "vars": _variables(run), "program": [*own_memory(run.mode not in _UNLOCKED), *_moved(run, cpus), *program.steps],
         }
         for number, (run, program) in enumerate(programs)
     ]  # fmt: skip
+
+
+def _moved(run: Run, cpus: int) -> Steps:
+    """What a program does that has drawn its permutation, which takes it seconds, where there is more than one CPU: it has been on both.
+
+    Model: the kernel's own threads push it from one to the other in that time. Here a thread of its own runs on the other for a moment.
+    """
+    if cpus == 1 or run.params.get("pat") != "zipf":
+        return []
+    return [{"clone": {"steps": [{"compute": "1 us"}]}}, {"wait": {}}]
 
 
 def _variables(run: Run) -> dict[str, int]:

@@ -52,7 +52,7 @@ def scenario(result: Result, kernel: str, costs: Mapping[str, Any], programs: li
     run = result.runs[0] if result.runs else None
     data = {
         "machine": machine_spec(result, run, kernel, costs), "kernel": kernel_spec(result, run, kernel),
-        "files": files(run), "tasks": tasks(programs),
+        "files": files(run), "tasks": tasks(programs, int(result.boot["qemu"]["cpus"])),
     }  # fmt: skip
     return Scenario.model_validate(data, context=Reading())
 
