@@ -114,7 +114,7 @@ class Rig:
         self.kernel.cost[:] = [COSTS.get(name, 0) for name in COST_NAMES]
         self.kernel.sc[kn.SC_NR_CPUS] = self.cpus
         self.kernel.sc[kn.SC_DEADLINE] = FAR
-        self.next_table = 100
+        self.next_table = walk.END_OF_NOTHING
         for cpu in range(self.cpus):
             self.kernel.task[cpu + 1, T_MM] = cpu + 1
 

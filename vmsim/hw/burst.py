@@ -47,7 +47,7 @@ from vmsim.struct.tasks import (
     T_BUF_POS,
     T_MM,
 )
-from vmsim.struct.vmas import MM_PGD
+from vmsim.struct.vmas import MM_NR_PTES, MM_PGD
 from vmsim.struct.ways import has_tag, inlined, match_ways, prefetch, push_way, scratch_row
 
 ACCESS_DONE = 0
@@ -55,9 +55,13 @@ ACCESS_FAULT = 1
 ACCESS_BUDGET = 2
 
 COUNT_BITS = 7  # hold BLOCK
-BLOCK = 16  # accesses whose leaf entries are fetched together, a block ahead; those that lead to them, one more ahead
+BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
 FIRST_BLOCK = 4  # of a burst, doubling from there: where accesses fault, bursts are short
-FETCHED = 4 * BLOCK
+FETCHED = 2 * BLOCK
+# From so many last-level tables on, the entries that lead to them are fetched too, a block before the leaf entries and
+# in smaller blocks: they no longer stay in the host's cache.
+WIDE_TABLES = 1 << 13
+WIDE_BLOCK = BLOCK // 2
 
 # What a burst counts: hits in both TLB levels, then walks by the number of upper levels that the walk caches spared.
 N_L1 = 0
@@ -161,12 +165,14 @@ def _mmu_for(fixed, huge):
         return vpn >> (geo(k, G_SHIFT) + geo(k, G_BITS)) != 0
 
     @inlined
-    def find(k, pgd, buffer, slots, first, last):
-        """Find where the entries stand that lead to the last tables of the accesses first..last - 1, and ask the host's cache for them.
+    def find(k, pgd, buffer, slots, first, last, levels):
+        """Find the slots of the entries at level `levels` of the walks of the accesses first..last - 1, and ask the
+        host's cache for these entries.
 
-        Returns `last`, or the first access to a page beyond all page tables.
+        Where there is no table, the slot is one of the table of nothing.  Returns `last`, or the first access to a page
+        beyond all page tables.
         """
-        pt, upper, top_shift = k.pt, geo(k, G_LEVELS) - 1, geo(k, G_SHIFT)
+        pt, top_shift = k.pt, geo(k, G_SHIFT)
         top, second = -1, pgd
         for i in range(first, last):
             vpn = buffer[i] >> 1
@@ -174,21 +180,23 @@ def _mmu_for(fixed, huge):
                 if is_beyond(k, vpn):
                     return i
                 top = vpn >> top_shift
-                if upper > 1:
+                if levels > 0:
                     second = below(k, pgd, 0, vpn)
             node = second
-            for level in range(1, upper - 1):
+            for level in range(1, levels):
                 node = below(k, node, level, vpn)
-            slot = entry_slot(k, node, upper - 1, vpn)
+            slot = entry_slot(k, node, levels, vpn)
             slots[i & (FETCHED - 1)] = slot
+            if huge and levels == geo(k, G_LEVELS) - 1 and pt[node + NODE_COUNT] & TABLE_HUGE != 0:
+                slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
             prefetch(pt, slot)
         return last
 
     @inlined
     def fetch(k, buffer, slots, first, last):
-        """Find the leaf slots of the accesses first..last - 1, which have been through `find`, and ask the host's cache for their entries.
+        """Go on from the entries that `find` found one level above to the leaf entries of the accesses first..last - 1.
 
-        Where there is no table, the slot is one of the table of nothing; that of the entry for a huge page is negative.
+        As `find` for these, the slot of the entry for a huge page is negative.
         """
         pt, leaf_mask = k.pt, (1 << geo(k, G_BITS + geo(k, G_LEVELS) - 1)) - 1
         for i in range(first, last):
@@ -261,15 +269,20 @@ def _mmu_for(fixed, huge):
         spent = before
         pos, end = task[T_BUF_POS], task[T_BUF_LEN]
         found, fetched, block = pos, pos, FIRST_BLOCK
+        wide = k.mm[mm, MM_NR_PTES] >= WIDE_TABLES
+        most = WIDE_BLOCK if wide else BLOCK
         reason = ACCESS_DONE
         while pos < end and reason == ACCESS_DONE:
-            found = find(k, pgd, buffer, slots, found, min(pos + 3 * block, end))
-            fetched = fetch(k, buffer, slots, fetched, min(pos + 2 * block, found))
+            if wide:
+                found = find(k, pgd, buffer, slots, found, min(pos + 3 * block, end), upper - 1)
+                fetched = fetch(k, buffer, slots, fetched, min(pos + 2 * block, found))
+            else:
+                fetched = find(k, pgd, buffer, slots, fetched, min(pos + 2 * block, end), upper)
             if apart != 0:
                 stop = min(pos + 1, fetched)
             else:
                 stop = min(pos + block, fetched)
-                block = min(2 * block, BLOCK)
+                block = min(2 * block, most)
             if spent + (stop - pos) * most_ns > deadline:  # so many begin before the deadline, whatever they cost
                 stop = min(stop, pos + (deadline - spent + most_ns - 1) // most_ns)
             if stop <= pos:

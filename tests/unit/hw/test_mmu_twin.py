@@ -14,11 +14,12 @@ from mmu_rig import FAR, Rig, flush_range, hist_bucket, small_profile, switch_mm
 from naive_mmu import Cache, NaiveMmu
 
 from vmsim.arch.profile import Profile, get_profile
-from vmsim.hw.burst import ACCESS_BUDGET, ACCESS_DONE, ACCESS_FAULT
+from vmsim.hw.burst import ACCESS_BUDGET, ACCESS_DONE, ACCESS_FAULT, WIDE_TABLES
 from vmsim.hw.tlb import TAG_ASID, TAG_VPN, TAG_WRITE
 from vmsim.struct import kernel as kn
 from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_SHIFT, PTE_WRITE, PTE_YOUNG
 from vmsim.struct.tasks import KIND_NAMES, NR_KINDS, T_ACCESSES, T_BUF_POS
+from vmsim.struct.vmas import MM_NR_PTES
 
 GEOMETRIES: dict[str, tuple[Profile, int]] = {
     "x86_64": (get_profile("x86_64"), 4096),
@@ -107,11 +108,13 @@ def _scripts(draw: Any) -> tuple[str, dict[int, int], list[tuple[Any, ...]]]:
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(_scripts())
-def test_compiled_mmu_equals_naive_mmu(script: tuple[str, dict[int, int], list[tuple[Any, ...]]]) -> None:
+@given(_scripts(), st.sampled_from([0, WIDE_TABLES]))
+def test_compiled_mmu_equals_naive_mmu(script: tuple[str, dict[int, int], list[tuple[Any, ...]]], tables: int) -> None:
+    """`tables`: those of the last level that the address space is said to have, which decides how far the loop looks ahead."""
     name, ptes, steps = script
     profile, page_size = GEOMETRIES[name]
     rig, twin = Rig(profile, page_size=page_size), NaiveMmu(profile, page_size)
+    rig.kernel.mm[1, MM_NR_PTES] = tables
     switch_mm(rig.k, 0, 1)
     ptes = {vpn: bits | (number + 1) << PTE_SHIFT if bits else 0 for number, (vpn, bits) in enumerate(ptes.items())}
     rig.map(1, ptes)

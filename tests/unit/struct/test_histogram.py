@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmu_rig import hist_bucket
 
@@ -11,6 +11,7 @@ from vmsim.struct.histogram import bucket_bounds
 from vmsim.struct.kernel import HIST_BUCKETS
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(0, (1 << 49) - 1))
 def test_value_lies_in_its_bucket(ns: int) -> None:
     low, high = bucket_bounds(int(hist_bucket(ns)))
