@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vmsim.cli import main
 from vmsim.experiment.run import run_one
@@ -25,13 +26,8 @@ RAM = "128 MiB"
 
 def small(path: Path) -> list[str]:
     """Options that reduce an experiment."""
-    text = path.read_text("utf-8")
-    _, _, constants = text.partition("\nconstants:")
-    named = constants.partition("\n")[0]
-    return [
-        "machine.ram=" + RAM,
-        *(f"constants.{name}={value}" for name, value in SMALL.items() if f"{name}:" in named),
-    ]
+    constants = yaml.safe_load(path.read_text("utf-8")).get("constants", {})
+    return ["machine.ram=" + RAM, *(f"constants.{name}={value}" for name, value in SMALL.items() if name in constants)]
 
 
 @pytest.mark.parametrize("path", [*CONFIGS, *EXPERIMENTS], ids=lambda path: path.stem)
