@@ -97,6 +97,7 @@ class _Open:
     entries: dict[str, Node] = field(default_factory=dict)
     elements: list[Node] = field(default_factory=list)
     pending: tuple[str, int] | None = None  # a mapping's key without its value yet, and its line
+    merges: bool = False  # whether that key is a plain <<
     merged: list[Node] = field(default_factory=list)
 
     @property
@@ -190,6 +191,7 @@ class _Composer:
                 Problem(self.file, _line(event), place, f"the key is given twice (first on line {first})")
             )
         top.pending = (event.value, _line(event))
+        top.merges = event.value == "<<" and event.implicit[0]
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         if self._wants_key():
@@ -232,7 +234,7 @@ class _Composer:
             top.pending = None
 
     def _add_entry(self, top: _Open, key: str, node: Node) -> None:
-        if key != "<<":
+        if not top.merges:
             top.entries[key] = node
             return
         sources = node.elements() or (node,)
