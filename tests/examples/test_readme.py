@@ -40,6 +40,7 @@ def test_yaml_blocks_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["check", *map(str, files)]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow_without_jit
 def test_yaml_experiments_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every experiment of the README runs as it stands and ends in a table."""
     for file in named_files(tmp_path):
