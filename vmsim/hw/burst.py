@@ -165,6 +165,14 @@ def _mmu_for(fixed, huge):
         return vpn >> (geo(k, G_SHIFT) + geo(k, G_BITS)) != 0
 
     @inlined
+    def keep(k, slots, i, node, slot):
+        """Note the leaf slot of access i, in the table `node`; that of the entry for a huge page is negative."""
+        slots[i & (FETCHED - 1)] = slot
+        if huge and k.pt[node + NODE_COUNT] & TABLE_HUGE != 0:
+            slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
+        prefetch(k.pt, slot)
+
+    @inlined
     def find(k, pgd, buffer, slots, first, last, levels):
         """Find the slots of the entries at level `levels` of the walks of the accesses first..last - 1, and ask the
         host's cache for these entries.
@@ -172,7 +180,7 @@ def _mmu_for(fixed, huge):
         Where there is no table, the slot is one of the table of nothing.  Returns `last`, or the first access to a page
         beyond all page tables.
         """
-        pt, top_shift = k.pt, geo(k, G_SHIFT)
+        top_shift = geo(k, G_SHIFT)
         top, second = -1, pgd
         for i in range(first, last):
             vpn = buffer[i] >> 1
@@ -186,26 +194,20 @@ def _mmu_for(fixed, huge):
             for level in range(1, levels):
                 node = below(k, node, level, vpn)
             slot = entry_slot(k, node, levels, vpn)
-            slots[i & (FETCHED - 1)] = slot
-            if huge and levels == geo(k, G_LEVELS) - 1 and pt[node + NODE_COUNT] & TABLE_HUGE != 0:
-                slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
-            prefetch(pt, slot)
+            if levels == geo(k, G_LEVELS) - 1:
+                keep(k, slots, i, node, slot)
+            else:
+                slots[i & (FETCHED - 1)] = slot
+                prefetch(k.pt, slot)
         return last
 
     @inlined
     def fetch(k, buffer, slots, first, last):
-        """Go on from the entries that `find` found one level above to the leaf entries of the accesses first..last - 1.
-
-        As `find` for these, the slot of the entry for a huge page is negative.
-        """
-        pt, leaf_mask = k.pt, (1 << geo(k, G_BITS + geo(k, G_LEVELS) - 1)) - 1
+        """Go on from the entries that `find` found one level above to the leaf entries of the accesses first..last - 1."""
+        leaf = geo(k, G_LEVELS) - 1
         for i in range(first, last):
-            node = pt[slots[i & (FETCHED - 1)]]
-            slot = node + NODE_ENTRIES + ((buffer[i] >> 1) & leaf_mask)
-            slots[i & (FETCHED - 1)] = slot
-            if huge and pt[node + NODE_COUNT] & TABLE_HUGE != 0:
-                slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
-            prefetch(pt, slot)
+            node = k.pt[slots[i & (FETCHED - 1)]]
+            keep(k, slots, i, node, entry_slot(k, node, leaf, buffer[i] >> 1))
         return last
 
     @inlined

@@ -3,6 +3,7 @@
 from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.mglru_evict import lru_gen_age_node
 from vmsim.mm.page_alloc import zone_watermark_ok
+from vmsim.mm.resched import charge_as_reclaim
 from vmsim.mm.vmscan import (
     SHRINK_DONE,
     SHRINK_SPLIT,
@@ -334,6 +335,5 @@ def kswapd(k, tid):
     """kswapd's life up to where its slice ends; why it does (SLICE_*). All its time is reclaim."""
     freeing = k.led[L_FAULT]
     reason = _work(k, tid)
-    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
-    k.led[L_FAULT] = freeing
+    charge_as_reclaim(k, freeing)
     return reason

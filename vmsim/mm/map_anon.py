@@ -24,12 +24,18 @@ from vmsim.struct.vmas import MM_ANONPAGES, V_ANON, V_FLAGS, V_PGOFF, V_START
 
 
 @compiled
-def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
-    """Map a new anonymous frame writable or not, dirty and young, and put it on its LRU list."""
+def _to_vma(k, v, vpn, pfn):
+    """A new frame becomes the anonymous page `vpn` of a VMA."""
     frame = k.frame
     frame[pfn, P_FLAGS] |= PG_ANON | PG_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE
     frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
     frame[pfn, P_INDEX] = k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]
+
+
+@compiled
+def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
+    """Map a new anonymous frame writable or not, dirty and young, and put it on its LRU list."""
+    _to_vma(k, v, vpn, pfn)
     set_pte(k, mm, vpn, slot, pfn << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | protection)
     page_add_rmap(k, pfn, mm, vpn)
     k.mm[mm, MM_ANONPAGES] += 1
@@ -48,10 +54,7 @@ def fill_huge_table(k, node, entry):
 @compiled
 def map_huge_anon_page(k, mm, v, vpn, node, head, protection):
     """`map_anon_page` of a huge page at its first page `vpn`; `node` is the table in whose place it is mapped."""
-    frame = k.frame
-    frame[head, P_FLAGS] |= PG_ANON | PG_EXCLUSIVE | PG_SWAPBACKED | PG_UPTODATE
-    frame[head, P_MAPPING] = k.vma[v, V_ANON] >> 1
-    frame[head, P_INDEX] = k.vma[v, V_PGOFF] + vpn - k.vma[v, V_START]
+    _to_vma(k, v, vpn, head)
     fill_huge_table(k, node, head << PTE_SHIFT | PTE_PRESENT | PTE_YOUNG | PTE_DIRTY | protection)
     page_add_rmap(k, head, mm, vpn)
     k.mm[mm, MM_ANONPAGES] += leaf_pages(k)

@@ -8,12 +8,13 @@ from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.kswapd import wakeup_kswapd
 from vmsim.mm.oom_kill import out_of_memory
 from vmsim.mm.page_alloc import alloc_page_fast, any_free_page, drain_all_pages, get_page_from_freelist, hold_page, release_page
+from vmsim.mm.resched import charge_as_reclaim
 from vmsim.mm.vmscan import RECLAIM_PAUSED, zone_reclaimable_pages
 from vmsim.mm.vmscan_batch import finish_batch
 from vmsim.mm.vmscan_direct import direct_reclaim_begin, do_try_to_free_pages, pfmemalloc_watermark_ok
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NOWAIT, SC_NR_NEW_BIOS, SC_NR_ZONES, SC_SPARE, SC_TASK
-from vmsim.struct.ledger import L_FAULT, L_RECLAIM
+from vmsim.struct.ledger import L_FAULT
 from vmsim.struct.pages import Z_FREE, Z_HIGH, Z_MIN, Z_RESERVE
 from vmsim.struct.reclaim import MAX_RECLAIM_RETRIES, N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED, S_WHOLE
 from vmsim.struct.rules import R_RECLAIM_RETRIES
@@ -84,8 +85,7 @@ def _reclaim_at_once(k, tid):
             break
     k.scan[tid, S_WHOLE] = 0
     blk_flush_plug(k, tid)
-    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
-    k.led[L_FAULT] = freeing
+    charge_as_reclaim(k, freeing)
     k.task[tid, T_WAIT] = kind
     k.task[tid, T_WAIT_ARG] = argument
     if k.scan[tid, S_RECLAIMED] == 0:
@@ -147,8 +147,7 @@ def reclaim_goes_on(k, tid):
     """Bring a batch to its end that a slice's end has split, before the task does anything else; whether it must stop again (T_WAIT)."""
     freeing = k.led[L_FAULT]
     stops = finish_batch(k, tid)
-    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
-    k.led[L_FAULT] = freeing
+    charge_as_reclaim(k, freeing)
     return stops
 
 
@@ -176,8 +175,7 @@ def _reclaim_and_retry(k, tid):
     """Direct reclaim, one more look at the free lists, and where nothing came of it, the OOM killer (__alloc_pages_direct_reclaim)."""
     freeing = k.led[L_FAULT]
     outcome = do_try_to_free_pages(k, tid)
-    k.led[L_RECLAIM] += k.led[L_FAULT] - freeing
-    k.led[L_FAULT] = freeing
+    charge_as_reclaim(k, freeing)
     if outcome == RECLAIM_PAUSED:
         return 0
     k.task[tid, T_RECLAIMING] = 0

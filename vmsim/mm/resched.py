@@ -1,8 +1,8 @@
-"""Long system calls give the CPU back between two pages: here so that time passes and devices get their requests."""
+"""The CPU time of a slice; long system calls give the CPU back between two pages, so that time passes and devices get their requests."""
 
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_DEADLINE, SC_NOW, SC_NR_NEW_BIOS
-from vmsim.struct.ledger import NR_CPU_WORK
+from vmsim.struct.ledger import L_FAULT, L_RECLAIM, NR_CPU_WORK
 from vmsim.struct.tasks import T_WAIT, WAIT_NONE
 
 
@@ -19,6 +19,13 @@ def elapsed_ns(k):
 def now_ns(k):
     """Simulated time within the current slice."""
     return k.sc[SC_NOW] + elapsed_ns(k)
+
+
+@compiled
+def charge_as_reclaim(k, before):
+    """What was charged as fault handling since `before`, an earlier value of that column, was done for reclaim."""
+    k.led[L_RECLAIM] += k.led[L_FAULT] - before
+    k.led[L_FAULT] = before
 
 
 @compiled

@@ -36,6 +36,7 @@ from vmsim.struct.pages import (
     ZONE_WRITEBACK,
 )
 from vmsim.struct.reclaim import (
+    BLK_MAX_REQUEST_COUNT,
     N_SWAP_AREAS,
     S_ALL_FILE_TAKEN,
     S_ALL_TAKEN,
@@ -72,14 +73,14 @@ from vmsim.struct.vmstat import (
     UNEVICTABLE_PGCULLED,
 )
 
-PLUGGED = 15  # requests that a pass over the lists of a zone gathers before they are started (BLK_MAX_REQUEST_COUNT)
+PLUGGED = BLK_MAX_REQUEST_COUNT - 1  # requests that a pass over the lists of a zone gathers before they are started
 
 _DROPPED = PG_INUSE | PG_ISOLATED  # all that is left of a page that was freed while a reclaimer had it
 
 
 @compiled
 def isolate_lru_pages(k, s, lruvec, lru, most):
-    """Take up to `most` pages off the tail of a list into the batch, the oldest first (isolate_lru_pages).
+    """Take up to `most` pages off the tail of a list into the batch, the oldest first, and count them as scanned (isolate_lru_pages).
 
     How many, and how many pages that is: a huge page is one that counts as many.
     """
@@ -94,6 +95,8 @@ def isolate_lru_pages(k, s, lruvec, lru, most):
         s[S_BATCH + scanned] = pfn
         scanned += 1
         taken += hpage_nr_pages(k, k.frame[pfn, P_FLAGS])
+    k.zone[lruvec, Z_PAGES_SCANNED] += scanned
+    k.zone[lruvec, Z_RECENT_SCANNED + (1 if lru >= LRU_INACTIVE_FILE else 0)] += taken
     return scanned, taken
 
 
@@ -136,11 +139,8 @@ def _set_isolated(k, pfn, file, change):
 def begin_batch(k, s, lruvec, lru, nr_to_scan):
     """Isolate a batch from the tail of an inactive list."""
     lru_add_drain(k)
-    zone = k.zone[lruvec]
     file = 1 if lru == LRU_INACTIVE_FILE else 0
     scanned, taken = isolate_lru_pages(k, s, lruvec, lru, nr_to_scan)
-    zone[Z_PAGES_SCANNED] += scanned
-    zone[Z_RECENT_SCANNED + file] += taken
     k.vmstat[(PGSCAN_KSWAPD_DMA if s[S_IS_KSWAPD] != 0 else PGSCAN_DIRECT_DMA) + lruvec] += scanned
     k.vmstat[PGSCAN_ANON + file] += scanned
     s[S_BATCH_TAKEN] = scanned

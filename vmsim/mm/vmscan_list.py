@@ -19,9 +19,7 @@ from vmsim.struct.pages import (
     PG_MLOCKED,
     PG_WORKINGSET,
     Z_LRU,
-    Z_PAGES_SCANNED,
     Z_RECENT_ROTATED,
-    Z_RECENT_SCANNED,
 )
 from vmsim.struct.reclaim import (
     N_SWAP_TOTAL,
@@ -43,9 +41,7 @@ def shrink_active_list(k, s, lruvec, lru, nr_to_scan):
     lru_add_drain(k)
     zone = k.zone[lruvec]
     file = 1 if lru == LRU_ACTIVE_FILE else 0
-    scanned, taken = isolate_lru_pages(k, s, lruvec, lru, nr_to_scan)
-    zone[Z_PAGES_SCANNED] += scanned
-    zone[Z_RECENT_SCANNED + file] += taken
+    scanned, _ = isolate_lru_pages(k, s, lruvec, lru, nr_to_scan)
     k.vmstat[PGREFILL_DMA + lruvec] += scanned
     for i in range(scanned):
         pfn = s[S_BATCH + i]

@@ -2,7 +2,7 @@
 
 Each number is made from the one before it, six operations in a row, which is longer than a TLB hit takes to simulate.
 The generator is linear over GF(2), so the state a fixed distance ahead is a sum of some of the next 64 states: four
-streams, each a quarter of a burst after the other, give the numbers of the burst in a quarter of that time.
+streams, each a quarter of a burst after the other, give the numbers of the burst without waiting for one another.
 """
 
 from __future__ import annotations
