@@ -146,6 +146,7 @@ class Rig:
         """Set page-table entries by vpn."""
         for vpn, pte in entries.items():
             self.kernel.pt[self.slot(mm, vpn)] = pte
+            self.kernel.ready[self.slot(mm, vpn)] = 0
 
     def map_huge(self, mm: int, entries: Mapping[int, int]) -> None:
         """Map huge pages in the place of tables, by their first pages."""

@@ -10,6 +10,7 @@ the TLBs before a walk is part of the walk's cost.
 from __future__ import annotations
 
 from vmsim.arch.profile import geometry, get_profile
+from vmsim.hw.lookahead import FETCHED, look_at, lookahead_for
 from vmsim.hw.tlb import (
     PWC_LEVEL_ENTRIES,
     TAG_VALID,
@@ -19,7 +20,7 @@ from vmsim.hw.tlb import (
     asid_tag,
     walk_cache_epoch,
 )
-from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, TABLE_HUGE
+from vmsim.hw.walk import NODE_COUNT, TABLE_HUGE
 from vmsim.struct.costs import C_TLB_L2_HIT, C_TRAP, C_USER_ACCESS, C_WALK_CACHED_REF, C_WALK_MEMORY_REF
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import (
@@ -41,23 +42,22 @@ from vmsim.struct.kernel import (
     SC_HUGE_BITS,
 )
 from vmsim.struct.ledger import L_TRAP, L_WALK, NR_CPU_WORK
-from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG
+from vmsim.struct.pages import PTE_DIRTY, PTE_PRESENT, PTE_PROTNONE, PTE_WRITE, PTE_YOUNG, READY_READ, READY_WRITE
 from vmsim.struct.tasks import (
     T_BUF_LEN,
     T_BUF_POS,
     T_MM,
 )
 from vmsim.struct.vmas import MM_NR_PTES, MM_PGD
-from vmsim.struct.ways import has_tag, inlined, match_ways, prefetch, push_way, scratch_row
+from vmsim.struct.ways import has_tag, inlined, match_ways, push_way, scratch_row
 
 ACCESS_DONE = 0
 ACCESS_FAULT = 1
 ACCESS_BUDGET = 2
 
 COUNT_BITS = 7  # hold BLOCK
-BLOCK = 32  # accesses whose leaf entries are fetched together, a block ahead
+BLOCK = FETCHED // 2  # accesses whose leaf entries are fetched together, a block ahead
 FIRST_BLOCK = 4  # of a burst, doubling from there: where accesses fault, bursts are short
-FETCHED = 2 * BLOCK
 # From so many last-level tables on, the entries that lead to them are fetched too, a block before the leaf entries and
 # in smaller blocks: they no longer stay in the host's cache.
 WIDE_TABLES = 1 << 13
@@ -149,66 +149,7 @@ def _mmu_for(fixed, huge):
         def geo(k, column):
             return fixed[column]
 
-    @inlined
-    def entry_slot(k, node, level, vpn):
-        """Where the entry for `vpn` stands of `node`, a table of `level`."""
-        return node + NODE_ENTRIES + ((vpn >> geo(k, G_SHIFT + level)) & ((1 << geo(k, G_BITS + level)) - 1))
-
-    @inlined
-    def below(k, node, level, vpn):
-        """The table below `node`, a table of `level`, that covers `vpn`; 0 (the table of nothing) if there is none."""
-        return k.pt[entry_slot(k, node, level, vpn)]
-
-    @inlined
-    def is_beyond(k, vpn):
-        """Whether a page lies outside what the page tables can map."""
-        return vpn >> (geo(k, G_SHIFT) + geo(k, G_BITS)) != 0
-
-    @inlined
-    def keep(k, slots, i, node, slot):
-        """Note the leaf slot of access i, in the table `node`; that of the entry for a huge page is negative."""
-        slots[i & (FETCHED - 1)] = slot
-        if huge and k.pt[node + NODE_COUNT] & TABLE_HUGE != 0:
-            slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
-        prefetch(k.pt, slot)
-
-    @inlined
-    def find(k, pgd, buffer, slots, first, last, levels):
-        """Find the slots of the entries at level `levels` of the walks of the accesses first..last - 1, and ask the
-        host's cache for these entries.
-
-        Where there is no table, the slot is one of the table of nothing.  Returns `last`, or the first access to a page
-        beyond all page tables.
-        """
-        top_shift = geo(k, G_SHIFT)
-        top, second = -1, pgd
-        for i in range(first, last):
-            vpn = buffer[i] >> 1
-            if vpn >> top_shift != top:
-                if is_beyond(k, vpn):
-                    return i
-                top = vpn >> top_shift
-                if levels > 0:
-                    second = below(k, pgd, 0, vpn)
-            node = second
-            for level in range(1, levels):
-                node = below(k, node, level, vpn)
-            slot = entry_slot(k, node, levels, vpn)
-            if levels == geo(k, G_LEVELS) - 1:
-                keep(k, slots, i, node, slot)
-            else:
-                slots[i & (FETCHED - 1)] = slot
-                prefetch(k.pt, slot)
-        return last
-
-    @inlined
-    def fetch(k, buffer, slots, first, last):
-        """Go on from the entries that `find` found one level above to the leaf entries of the accesses first..last - 1."""
-        leaf = geo(k, G_LEVELS) - 1
-        for i in range(first, last):
-            node = k.pt[slots[i & (FETCHED - 1)]]
-            keep(k, slots, i, node, entry_slot(k, node, leaf, buffer[i] >> 1))
-        return last
+    is_beyond, below, find, fetch = lookahead_for(geo, huge)
 
     @inlined
     def spared_levels(k, pwc, depth, prefix, vpn):
@@ -233,7 +174,9 @@ def _mmu_for(fixed, huge):
 
     @inlined
     def refill(k, pt, slot, write, tag):
-        """What a walk to the leaf entry at `slot` enters in the TLB for `tag`, 0 if the access faults; marks the entry."""
+        """What a walk to the leaf entry at `slot` enters in the TLB for `tag`, 0 if the access faults; marks the entry, and notes what
+        may be done through it from now on.
+        """
         pte = pt[slot]
         needed = PTE_PRESENT + PTE_YOUNG + PTE_PROTNONE + write * (PTE_WRITE + PTE_DIRTY)
         if ~(pte ^ PTE_PROTNONE) & needed != 0:
@@ -241,7 +184,9 @@ def _mmu_for(fixed, huge):
             if pte == 0:
                 return 0
             pt[slot] = pte
-        return tag | TAG_WRITE if pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY else tag
+        writes = pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY
+        k.ready[slot] = READY_READ | READY_WRITE if writes else READY_READ
+        return tag | TAG_WRITE if writes else tag
 
     @compiled
     def burst(k, cpu, tid, apart, work_ns, counts):
@@ -273,6 +218,9 @@ def _mmu_for(fixed, huge):
         found, fetched, block = pos, pos, FIRST_BLOCK
         wide = k.mm[mm, MM_NR_PTES] >= WIDE_TABLES
         most = WIDE_BLOCK if wide else BLOCK
+        # Whether entries have to be looked at, so that they are asked for as well: where a burst goes on after a fault, and after an
+        # access that had to.
+        looks = pos
         reason = ACCESS_DONE
         while pos < end and reason == ACCESS_DONE:
             if wide:
@@ -289,6 +237,9 @@ def _mmu_for(fixed, huge):
                 stop = min(stop, pos + (deadline - spent + most_ns - 1) // most_ns)
             if stop <= pos:
                 reason = ACCESS_BUDGET if spent >= deadline else ACCESS_FAULT
+            if looks != 0:
+                look_at(k, slots, pos, stop)
+                looks = 0
             done = 0  # accesses of this block by kind, COUNT_BITS each
             while pos < stop:
                 access = buffer[pos]
@@ -316,10 +267,15 @@ def _mmu_for(fixed, huge):
                 slot, level = slots[pos & (FETCHED - 1)], upper
                 if huge and slot < 0:
                     slot, level = -slot, upper - 1
-                tag = refill(k, pt, slot, write, tag)
-                if tag == 0:
-                    reason = ACCESS_FAULT
-                    break
+                known = k.ready[slot]
+                if known & (READY_READ << write) != 0:
+                    tag |= (known & READY_WRITE) // READY_WRITE * TAG_WRITE
+                else:
+                    looks = 1
+                    tag = refill(k, pt, slot, write, tag)
+                    if tag == 0:
+                        reason = ACCESS_FAULT
+                        break
                 spared = spared_levels(k, pwc, level, prefix, vpn)
                 if huge and level < upper:
                     counts[N_HUGE_WALKS + spared] += 1

@@ -231,6 +231,7 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
                 tables.append(int(kernel.pt[node]))
                 vpns = first + (full << int(geo[kn.G_SHIFT + level]))
                 if level == levels - 1:
+                    problems += _check_ready(kernel, where, node, row)
                     parts.append((np.full(len(full), mm), vpns, row[full]))
                 else:
                     below += zip(row[full].tolist(), vpns.tolist(), strict=True)
@@ -244,6 +245,15 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
     none = np.zeros(0, np.int64)
     mms, vpns, entries = (np.concatenate([none, *(part[i] for part in parts)]) for i in range(3))
     return Mappings(mms, vpns, entries, tuple(tables), tuple(huge)), problems
+
+
+def _check_ready(kernel: Kernel, where: str, node: int, row: Ints) -> Iterator[str]:
+    """What is known of the entries of a last-level table must be so: nothing is known of one that the MMU would still have to change."""
+    known = kernel.ready[node + _NODE_ENTRIES : node + _NODE_ENTRIES + len(row)]
+    writes = row & (p.PTE_WRITE | p.PTE_DIRTY) == p.PTE_WRITE | p.PTE_DIRTY
+    usable = row & (p.PTE_PRESENT | p.PTE_YOUNG | p.PTE_PROTNONE) == p.PTE_PRESENT | p.PTE_YOUNG
+    right = (known == 0) | usable & (known == np.where(writes, p.READY_READ | p.READY_WRITE, p.READY_READ))
+    yield from (f"{where}: entry {i} ({row[i]:#x}) is taken for {known[i]}" for i in np.flatnonzero(~right))
 
 
 def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:

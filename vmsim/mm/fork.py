@@ -10,7 +10,7 @@ from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
 from vmsim.mm.overcommit import charge_commit
 from vmsim.mm.pgtable import pgd_alloc, pte_alloc
-from vmsim.mm.pte import next_entry, set_pte
+from vmsim.mm.pte import next_entry, set_pte, write_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swapfile import swap_duplicate
 from vmsim.mm.vma import charge_vma_link, vma_alloc, vma_link
@@ -101,7 +101,7 @@ def copy_page_range(k, child, mm, v):
                 return -ENOMEM
             if cow:
                 entry &= ~PTE_WRITE
-                k.pt[slot] = entry
+                write_pte(k, slot, entry)
             if flags & VM_SHARED != 0:
                 entry &= ~PTE_DIRTY
             set_pte(k, child, vpn, to, entry & ~PTE_YOUNG)

@@ -14,6 +14,7 @@ from vmsim.mm.huge_zero import get_huge_zero_page, map_huge_zero_page
 from vmsim.mm.map_anon import fill_huge_table, map_anon_page, map_huge_anon_page
 from vmsim.mm.page_alloc import alloc_huge_page, alloc_page_fast, free_page
 from vmsim.mm.pgtable import pte_alloc
+from vmsim.mm.pte import write_pte
 from vmsim.mm.rmap import page_add_rmap, page_remove_rmap
 from vmsim.struct.costs import C_COPY_PAGE, C_MAP_PAGE, C_ZERO_PAGE
 from vmsim.struct.errno import ENOMEM
@@ -71,7 +72,7 @@ def do_huge_pmd(k, mm, v, vpn, write):
     slot = node + NODE_ENTRIES
     if write != 0 and k.pt[slot] & PTE_WRITE == 0:
         return _do_huge_pmd_wp_page(k, mm, v, vpn, node)
-    k.pt[slot] |= PTE_YOUNG | (PTE_DIRTY if write != 0 else 0)
+    write_pte(k, slot, k.pt[slot] | PTE_YOUNG | (PTE_DIRTY if write != 0 else 0))
     return 0
 
 
@@ -116,7 +117,7 @@ def _do_huge_pmd_wp_page(k, mm, v, vpn, node):
     old = entry >> PTE_SHIFT
     anon_vma_prepare(k, v)
     if not zero and k.frame[old, P_MAPCOUNT] == 1:
-        k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
+        write_pte(k, slot, entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG)
         return 0
     new = alloc_huge_page(k) if transparent_hugepage_enabled(k, v) else 0
     if new == 0:
@@ -187,7 +188,7 @@ def copy_huge_pmd(k, child, vpn, node):
     if k.pt[slot] & PTE_ZERO != 0:
         map_huge_zero_page(k, to - NODE_ENTRIES)
         return 0
-    k.pt[slot] &= ~PTE_WRITE
+    write_pte(k, slot, k.pt[slot] & ~PTE_WRITE)
     head = k.pt[slot] >> PTE_SHIFT
     fill_huge_table(k, to - NODE_ENTRIES, k.pt[slot] & ~PTE_YOUNG)
     page_add_rmap(k, head, child, vpn)

@@ -3,6 +3,7 @@
 from vmsim.hw.tlb import flush_range_as
 from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, TABLE_HUGE, huge_table, leaf_pages
 from vmsim.mm.compound import hpage_nr_pages
+from vmsim.mm.pte import write_pte
 from vmsim.mm.rmap import page_dup_rmaps, rmap_first, rmap_mapping, rmap_next
 from vmsim.mm.swap import isolate_lru_page, lru_add
 from vmsim.struct.costs import C_PTE_CHANGE
@@ -53,7 +54,7 @@ def _split_map(k, head, mm, vpn, column):
     marks = k.pt[node + NODE_ENTRIES] & ((1 << PTE_SHIFT) - 1) | PTE_DIRTY
     pages = leaf_pages(k)
     for i in range(pages):
-        k.pt[node + NODE_ENTRIES + i] = (head + i) << PTE_SHIFT | marks
+        write_pte(k, node + NODE_ENTRIES + i, (head + i) << PTE_SHIFT | marks)
     k.pt[node + NODE_COUNT] &= ~TABLE_HUGE
     k.led[column] += pages * k.cost[C_PTE_CHANGE]
     flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + pages, column)
@@ -102,7 +103,7 @@ def split_huge_page_pmd(k, mm, vpn, column):
     k.led[column] += pages * k.cost[C_PTE_CHANGE]
     first = vpn & -pages
     for i in range(pages):
-        k.pt[node + NODE_ENTRIES + i] = entry
+        write_pte(k, node + NODE_ENTRIES + i, entry)
     flush_range_as(k, k.sc[SC_CPU], mm, first, first + pages, column)
 
 

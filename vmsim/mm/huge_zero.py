@@ -2,6 +2,7 @@
 
 from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, TABLE_HUGE, leaf_pages
 from vmsim.mm.page_alloc import alloc_huge_page, free_huge_page
+from vmsim.mm.pte import write_pte
 from vmsim.struct.costs import C_ZERO_PAGE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_HUGE_ZERO, SC_HUGE_ZERO_USERS
@@ -42,5 +43,5 @@ def map_huge_zero_page(k, node):
     """Let the empty table `node` stand for an entry above it that maps the huge zero page."""
     k.sc[SC_HUGE_ZERO_USERS] += 1
     for i in range(leaf_pages(k)):
-        k.pt[node + NODE_ENTRIES + i] = PTE_PRESENT | PTE_YOUNG | PTE_ZERO
+        write_pte(k, node + NODE_ENTRIES + i, PTE_PRESENT | PTE_YOUNG | PTE_ZERO)
     k.pt[node + NODE_COUNT] = leaf_pages(k) | TABLE_HUGE

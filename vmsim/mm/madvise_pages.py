@@ -3,7 +3,7 @@
 from vmsim.hw.tlb import flush_range
 from vmsim.mm.page_alloc import free_page
 from vmsim.mm.pagecache import delete_from_page_cache
-from vmsim.mm.pte import next_entry, set_pte
+from vmsim.mm.pte import next_entry, set_pte, write_pte
 from vmsim.mm.swap import isolate_lru_page, lru_add, lru_add_drain, lru_del, lruvec_of
 from vmsim.mm.swap_cache import try_to_free_swap
 from vmsim.mm.unmap import free_swap_and_cache, page_unmapped
@@ -91,7 +91,7 @@ def madvise_free(k, mm, v, start, end):
             k.mm[mm, MM_SWAPENTS] -= 1
             free_swap_and_cache(k, pfn)
         elif entry & (PTE_PRESENT | PTE_ZERO) == PTE_PRESENT and k.frame[pfn, P_FLAGS] & PG_ANON != 0 and _clean(k, pfn):
-            k.pt[slot] = entry & ~(PTE_DIRTY | PTE_YOUNG)
+            write_pte(k, slot, entry & ~(PTE_DIRTY | PTE_YOUNG))
             mark_page_lazyfree(k, pfn)
             changed += 1
         vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
@@ -128,7 +128,7 @@ def madvise_cold(k, mm, v, start, end):
     vpn, slot = next_entry(k, mm, start, 0, end)
     while vpn < end:
         if _is_own_page(k, k.pt[slot]):
-            k.pt[slot] &= ~PTE_YOUNG
+            write_pte(k, slot, k.pt[slot] & ~PTE_YOUNG)
             deactivate_page(k, k.pt[slot] >> PTE_SHIFT)
             changed += 1
         vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
@@ -144,7 +144,7 @@ def _pageout_page(k, mm, v, vpn, slot):
     pfn = entry >> PTE_SHIFT
     flags = k.frame[pfn, P_FLAGS]
     if flags & (PG_ANON | PG_DIRTY | PG_LOCKED | PG_WRITEBACK | PG_UPTODATE | PG_UNEVICTABLE) != PG_UPTODATE or entry & PTE_DIRTY != 0:
-        k.pt[slot] = entry & ~PTE_YOUNG
+        write_pte(k, slot, entry & ~PTE_YOUNG)
         return 0
     pgoff = k.frame[pfn, P_INDEX]
     set_pte(k, mm, vpn, slot, 0)
@@ -189,7 +189,7 @@ def _swap_out(k, tid, mm, start, end):
                 k.task[tid, T_STAGE] = 1
                 k.task[tid, T_STAGE_ARG] = vpn
                 return -EWAIT
-            k.pt[slot] &= ~PTE_YOUNG
+            write_pte(k, slot, k.pt[slot] & ~PTE_YOUNG)
             _swap_out_page(k, tid, k.pt[slot] >> PTE_SHIFT)
         vpn, slot = next_entry(k, mm, vpn + 1, slot + 1, end)
     flush_range(k, k.sc[SC_CPU], mm, start, end)

@@ -1,7 +1,7 @@
 """Mapping new anonymous pages, single and huge.   Follows mm/memory.c and mm/huge_memory.c of v4.4."""
 
 from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, TABLE_HUGE, leaf_pages
-from vmsim.mm.pte import set_pte
+from vmsim.mm.pte import set_pte, write_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.swap import lru_cache_add_active_or_unevictable
 from vmsim.struct.costs import C_MAP_PAGE
@@ -47,7 +47,7 @@ def map_anon_page(k, mm, v, vpn, slot, pfn, protection):
 def fill_huge_table(k, node, entry):
     """Let a last-level table stand for one entry above it that maps a huge page, whose first frame is `entry`'s."""
     for i in range(leaf_pages(k)):
-        k.pt[node + NODE_ENTRIES + i] = entry + (i << PTE_SHIFT)
+        write_pte(k, node + NODE_ENTRIES + i, entry + (i << PTE_SHIFT))
     k.pt[node + NODE_COUNT] = leaf_pages(k) | TABLE_HUGE
 
 

@@ -8,7 +8,7 @@ from vmsim.mm.map_anon import map_anon_page
 from vmsim.mm.mlock_page import mlock_mapped_page
 from vmsim.mm.page_alloc_slow import alloc_page, alloc_page_to_copy
 from vmsim.mm.pgtable import pte_alloc
-from vmsim.mm.pte import set_pte
+from vmsim.mm.pte import set_pte, write_pte
 from vmsim.mm.rmap import page_add_rmap
 from vmsim.mm.stack import check_stack_guard_page
 from vmsim.mm.swap_cache import reuse_swap_page
@@ -130,12 +130,12 @@ def do_wp_page(k, tid, mm, v, vpn, slot):
     if flags & VM_SHARED != 0 and entry & PTE_ZERO == 0:
         page_mkwrite(k, tid, v, pfn)
         k.vmstat[PGREUSE] += 1
-        k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
+        write_pte(k, slot, entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG)
         return 0
     if entry & PTE_ZERO == 0 and k.frame[pfn, P_FLAGS] & PG_ANON != 0:
         alone = k.frame[pfn, P_FLAGS] & PG_EXCLUSIVE != 0 and k.rule[R_EXCLUSIVE_REUSE] != 0
         if alone or reuse_swap_page(k, pfn):
-            k.pt[slot] = entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG
+            write_pte(k, slot, entry | PTE_WRITE | PTE_DIRTY | PTE_YOUNG)
             k.frame[pfn, P_MAPPING] = k.vma[v, V_ANON] >> 1
             k.frame[pfn, P_FLAGS] |= PG_EXCLUSIVE
             k.vmstat[PGREUSE] += 1
@@ -208,5 +208,5 @@ def _handle_pte_fault(k, tid, mm, v, vpn, slot, write):
         major = event
     if write != 0 and entry & PTE_WRITE == 0:
         return major | do_wp_page(k, tid, mm, v, vpn, slot)
-    k.pt[slot] = entry | PTE_YOUNG | (PTE_DIRTY if write != 0 else 0)
+    write_pte(k, slot, entry | PTE_YOUNG | (PTE_DIRTY if write != 0 else 0))
     return 0

@@ -8,7 +8,7 @@ from vmsim.hw.walk import leaf_pages, leaf_slot
 from vmsim.mm.mglru import FIRST_SEQ, inc_gen, move_to_gen, nr_gens, swap_ages, update_gen
 from vmsim.mm.mglru import gen_list as list_of
 from vmsim.mm.mglru_tiers import reset_ctrl_pos
-from vmsim.mm.pte import next_table
+from vmsim.mm.pte import next_table, write_pte
 from vmsim.struct.costs import C_POPULATE_SKIP
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_MM_ROWS, SC_NR_ZONES
@@ -72,7 +72,7 @@ def _age_entries(k, slot, count, can_swap, gen):
         if entry & (PTE_PRESENT | PTE_YOUNG | PTE_ZERO) == PTE_PRESENT | PTE_YOUNG:
             pfn = entry >> PTE_SHIFT
             if can_swap != 0 or k.frame[pfn, P_FLAGS] & PG_SWAPBACKED == 0:
-                k.pt[i] = entry & ~PTE_YOUNG
+                write_pte(k, i, entry & ~PTE_YOUNG)
                 if entry & PTE_DIRTY != 0 and k.frame[pfn, P_FLAGS] & (PG_ANON | PG_SWAPBACKED) == PG_ANON:
                     k.frame[pfn, P_FLAGS] |= PG_DIRTY
                 update_gen(k, pfn, gen)

@@ -6,7 +6,7 @@ from vmsim.mm.accounting import account_vm, is_data_mapping, may_expand_vm
 from vmsim.mm.gup import populate_vma_range
 from vmsim.mm.huge_split import split_huge_page_pmd
 from vmsim.mm.overcommit import charge_commit, uncharge_commit
-from vmsim.mm.pte import next_table
+from vmsim.mm.pte import next_table, write_pte
 from vmsim.mm.vma import find_vma_charged, split_vma, vma_merge
 from vmsim.struct.costs import C_PTE_CHANGE
 from vmsim.struct.errno import EACCES, EINVAL, ENOMEM, EWAIT
@@ -76,7 +76,8 @@ def change_protection(k, mm, v, start, end):
         last = min(end, (vpn | (per_table - 1)) + 1)
         node = huge_table(k, mm, vpn)
         if node != 0 and last - vpn == per_table:
-            k.pt[node + NODE_ENTRIES] = k.pt[node + NODE_ENTRIES] & ~(PTE_WRITE | PTE_PROTNONE) | (PTE_PROTNONE if none else 0)
+            entry = k.pt[node + NODE_ENTRIES] & ~(PTE_WRITE | PTE_PROTNONE)
+            write_pte(k, node + NODE_ENTRIES, entry | (PTE_PROTNONE if none else 0))
             changed += per_table
             entries += 1
             vpn = last
@@ -92,7 +93,7 @@ def change_protection(k, mm, v, start, end):
                     entry |= PTE_PROTNONE
                 elif writable or (notified and entry & PTE_DIRTY != 0) or (restores and _stays_exclusive(k, entry)):
                     entry |= PTE_WRITE
-                k.pt[slot] = entry
+                write_pte(k, slot, entry)
                 changed += 1
                 entries += 1
             vpn += 1

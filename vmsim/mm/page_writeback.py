@@ -4,6 +4,7 @@ from vmsim.hw.tlb import flush_range_as
 from vmsim.hw.walk import leaf_slot
 from vmsim.mm.bio import WRITE_BACK, block_of, submit_bio
 from vmsim.mm.page_dirty import account_page_cleaned, file_of_page, set_page_dirty
+from vmsim.mm.pte import write_pte
 from vmsim.mm.resched import elapsed_ns
 from vmsim.mm.rmap import rmap_first, rmap_mapping, rmap_next
 from vmsim.mm.swap import rotate_reclaimable_page
@@ -70,7 +71,7 @@ def page_mkclean(k, pfn):
         entry = k.pt[slot]
         if entry & PTE_PRESENT != 0 and entry & (PTE_WRITE | PTE_DIRTY) != 0:
             dirty = dirty or entry & PTE_DIRTY != 0
-            k.pt[slot] = entry & ~(PTE_WRITE | PTE_DIRTY)
+            write_pte(k, slot, entry & ~(PTE_WRITE | PTE_DIRTY))
             flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + 1, L_IO)
     return dirty
 

@@ -9,12 +9,19 @@ NODE_PFN = 0
 
 
 @compiled
+def write_pte(k, slot, entry):
+    """Write a leaf entry; what was known of the one before is forgotten."""
+    k.pt[slot] = entry
+    k.ready[slot] = 0
+
+
+@compiled
 def set_pte(k, mm, vpn, slot, entry):
     """Write the entry of a page and keep its table's count of used entries."""
     if (k.pt[slot] == 0) != (entry == 0):
         node = slot - NODE_ENTRIES - (vpn & (leaf_pages(k) - 1))
         k.pt[node + NODE_COUNT] += 1 if entry != 0 else -1
-    k.pt[slot] = entry
+    write_pte(k, slot, entry)
 
 
 @compiled

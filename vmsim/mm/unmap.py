@@ -6,7 +6,7 @@ from vmsim.mm.compound import hpage_nr_pages
 from vmsim.mm.huge_split import split_huge_page_pmd
 from vmsim.mm.page_dirty import set_page_dirty
 from vmsim.mm.pgtable import free_table_at
-from vmsim.mm.pte import next_table, set_pte
+from vmsim.mm.pte import next_table, set_pte, write_pte
 from vmsim.mm.rmap import page_remove_rmap
 from vmsim.mm.swap import free_page_and_lru, lru_add, lru_add_drain, lru_del, mark_page_accessed
 from vmsim.mm.swap_cache import can_drop_cached, delete_from_swap_cache, try_to_free_swap
@@ -80,7 +80,7 @@ def zap_huge_pmd(k, mm, vpn, node):
     """Take out the entry that maps a huge page at its first page `vpn`, with the table kept in reserve; with the last one it is freed."""
     entry = k.pt[node + NODE_ENTRIES]
     for i in range(leaf_pages(k)):
-        k.pt[node + NODE_ENTRIES + i] = 0
+        write_pte(k, node + NODE_ENTRIES + i, 0)
     k.pt[node + NODE_COUNT] = 0
     k.led[L_SYSCALL] += k.cost[C_UNMAP_PAGE]
     if entry & PTE_ZERO != 0:

@@ -10,7 +10,7 @@ from vmsim.mm.compound import hpage_nr_pages
 from vmsim.mm.mglru_walk import look_around
 from vmsim.mm.mlock_page import mlock_vma_page
 from vmsim.mm.page_dirty import set_page_dirty
-from vmsim.mm.pte import set_pte
+from vmsim.mm.pte import set_pte, write_pte
 from vmsim.mm.rmap import page_remove_rmap, rmap_first, rmap_mapping, rmap_next
 from vmsim.mm.swapfile import swap_duplicate
 from vmsim.mm.vma import AV_MM, find_vma
@@ -70,7 +70,7 @@ def page_referenced(k, pfn):
         if k.pt[slot] & PTE_YOUNG != 0:
             if k.rule[R_LRU_GEN] != 0:
                 look_around(k, v, vpn, slot)
-            k.pt[slot] &= ~PTE_YOUNG
+            write_pte(k, slot, k.pt[slot] & ~PTE_YOUNG)
             if k.frame[pfn, P_FLAGS] & PG_HEAD != 0:
                 flush_range_as(k, k.sc[SC_CPU], mm, vpn, vpn + hpage_nr_pages(k, PG_HEAD), L_RECLAIM)
             if flags & VM_SEQ_READ == 0:
@@ -113,7 +113,7 @@ def try_to_unmap(k, s, pfn):
         slot = leaf_slot(k, mm, vpn)
         entry = k.pt[slot]
         if entry & PTE_YOUNG != 0:
-            k.pt[slot] = entry & ~PTE_YOUNG
+            write_pte(k, slot, entry & ~PTE_YOUNG)
             return SWAP_FAIL
         if entry & PTE_DIRTY != 0:
             set_page_dirty(k, pfn)

@@ -167,7 +167,8 @@ IMAGE_ROWS = 64
 TABLES: dict[str, tuple[int, int]] = {
     "frame": (64, FRAME_COLUMNS), "zone": (64, ZONE_COLUMNS), "free_stack": (64, 0), "pageblock": (64, 2), "chain": (64, 2),
     "vma": (64, VMA_COLUMNS), "vindex": (64, INDEX_COLUMNS), "vchild": (32, INDEX_FANOUT), "anon_vma": (64, 4),
-    "mm": (64, MM_COLUMNS), "pt": (64, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0), "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
+    "mm": (64, MM_COLUMNS), "pt": (64, 0), "ready": (8, 0), "file": (64, FILE_COLUMNS), "pcache": (64, 0),
+    "bio": (64, BIO_COLUMNS), "bio_page": (64, 0),
     "task": (64, TASK_COLUMNS), "reg": (64, NR_REGISTERS), "rlim": (64, 2 * NR_RLIMITS), "code": (64, CODE_COLUMNS),
     "abuf": (64, ACCESS_BUFFER), "pattern": (64, PATTERN_COLUMNS), "pattern_table": (64, 0), "led": (64, 0),
     "cpu_led": (64, NR_LEDGER), "task_led": (64, NR_LEDGER), "vmstat": (64, 0), "cost": (64, 0), "sysctl": (64, 0),
@@ -224,6 +225,7 @@ class Kernel:
     anon_vma: NDArray[np.int64]
     mm: NDArray[np.int64]
     pt: NDArray[np.int64]
+    ready: NDArray[np.int8]  # what a leaf entry lets the MMU do without looking at it (READY_*)
     file: NDArray[np.int64]
     pcache: NDArray[np.int64]
     bio: NDArray[np.int64]
@@ -304,6 +306,7 @@ def table_rows(
     Tables that grow with use (VMAs, page tables) are reserved for the worst case that the frames allow.
     """
     vmas = min(1 << 27, 4 * frames + (1 << 20))
+    entries = max(frames * 514, 1 << 24)
     slots = pcache + (1 << 22) + 2 * frames
     words = level = slots
     for _ in range(TAG_LEVELS):
@@ -311,7 +314,7 @@ def table_rows(
         words += level
     rows = {
         "frame": frames + 64, "free_stack": frames + 64, "pageblock": frames // MIN_PAGEBLOCK + 2, "chain": 4 * frames + 4096, "vma": vmas,
-        "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": max(frames * 514, 1 << 24),
+        "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": entries, "ready": entries,
         "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": NR_BIO_PAGES, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,

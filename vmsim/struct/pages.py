@@ -53,6 +53,11 @@ PTE_ZERO = 32  # maps the zero page
 PTE_SWAP = 64  # not present: the rest is a swap entry (a slot of `swap_map`)
 PTE_SHIFT = 12
 
+# What `ready` says of a leaf entry; 0: look at the entry itself.  It is a byte an entry: the entries of a few GiB are too many for the
+# host's caches and TLB, these aren't.
+READY_READ = 1  # a read needs no change of the entry
+READY_WRITE = 2  # nor does a write
+
 ZERO_PFN = 0
 
 # LRU lists, five a zone, in the kernel's order (enum lru_list).

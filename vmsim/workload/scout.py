@@ -43,6 +43,7 @@ def _first_lines(k, mm, p, at, vpn):
     p[PAT_SCOUT_SLOT + at] = slot
     p[PAT_SCOUT_NODE + at] = node
     prefetch(k.pt, slot)
+    prefetch(k.ready, slot >> 3)
     prefetch(k.vchild[0], (node * INDEX_FANOUT + (vpn & _LOW)) >> 1)
     prefetch(k.vindex[node], (vpn & _LOW) >> 5)
     prefetch(k.vindex[node], INDEX_SUMMARY)

@@ -119,6 +119,14 @@ def page_cache_slot(kernel: Kernel) -> None:
     kernel.pcache[[slot, slot + 1]] = kernel.pcache[[slot + 1, slot]]
 
 
+def age_an_entry(kernel: Kernel) -> None:
+    kernel.pt[kernel.ready.nonzero()[0][0]] &= ~p.PTE_YOUNG
+
+
+def take_a_clean_entry_for_dirty(kernel: Kernel) -> None:
+    kernel.ready[(kernel.ready == p.READY_READ).nonzero()[0][0]] |= p.READY_WRITE
+
+
 DAMAGE = {
     "free stack|nr_free": lose_a_frame,
     "frames on the free stack": free_a_frame_twice,
@@ -149,6 +157,8 @@ DAMAGE = {
     "counts 2 VMAs, but 1 map": change_a_count("file", 1, f.FI_MAPCOUNT),
     "nr_file_pages": change_vmstat(vs.NR_FILE_PAGES),
     "nr_mlock": change_vmstat(vs.NR_MLOCK),
+    "is taken for": age_an_entry,
+    "is taken for 3": take_a_clean_entry_for_dirty,
     "nr_mlock is": change_flags(p.PG_MLOCKED, p.PG_MLOCKED),
 }
 
