@@ -14,7 +14,7 @@ from vmsim.experiment.validate.checks import AGREES, DISAGREES, EXACT, TOLD, TOL
 from vmsim.experiment.validate.command import judge
 from vmsim.experiment.validate.machine import recorded_costs
 from vmsim.experiment.validate.recording import Run, read_cases
-from vmsim.experiment.validate.sequences import mixed_sequences, read_hash
+from vmsim.experiment.validate.sequences import Xorshift64, mixed_sequences, read_hash, second_pass
 
 DATA = Path(__file__).parent / "data"
 QUICK = {"quarter_rand_segv_b16", "ra128_read_seq_first100", "ra128_mmap_seq_first100", "ra128_read_stride8", "a_zones.json.gz"}
@@ -45,8 +45,18 @@ def test_sequences_are_those_of_the_recorded_programs():
     """Hashes that the recorded C program printed (d_lockonfault, e_misc and c2_mixed_frand of 4.4.1)."""
     assert read_hash(Run("lof", {"pages": "32768", "pat": "rand"}), 100000) == "4913deea51657319"
     assert read_hash(Run("ra", {"pages": "100000", "pat": "stride", "stride": "8"}), 1500) == "38c826afe1c1ce15"
+    assert read_hash(Run("ra", {"pages": "5000", "pat": "seq", "off": "777"}), 5000) == "7163a9add96d4085"
     mixed = {"pages": "44081", "pat": "zipf", "wf": "0.5", "filepages": "37783", "fpat": "rand", "nread": "150000", "per": "1"}
     assert mixed_sequences(Run("mixed", mixed))[2] == "4f5a2b9d3ff8123b"
+
+
+def test_a_second_pass_goes_on_with_the_same_random_numbers():
+    """wl.c: what is zipf or hot the first time is uniform the second time."""
+    run = Run("ra", {"pages": "1000", "pat": "zipf", "n": "50"})
+    draws = Xorshift64(run.seed)
+    for _ in range(999 + 50):  # the permutation, and a draw for each access
+        draws.next()
+    assert second_pass(run, 50) == [draws.next() % 1000 for _ in range(50)]
 
 
 def test_a_damaged_recording_is_a_mistake_in_the_input(tmp_path, capsys):

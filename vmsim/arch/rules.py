@@ -109,6 +109,12 @@ RULES = (
     Rule("lazy_tlb_skipped", "6.1", None, "a CPU that only keeps an address space loaded is not interrupted to flush it", "145f573b89a6 (4.20): arch/x86/mm/tlb.c, tlb_is_not_lazy"),
     Rule("plug_holds_one", "4.3", "6.1", "a task holds back one request only for a device of several hardware queues, where others hold 16", "block/blk-mq.c of v4.4: blk_mq_make_request; commit_rqs since 5.0"),
     Rule("plug_holds_32", "6.1", None, "a task holds back 32 requests", "ba0ffdd8ce48 (5.16): BLK_MAX_REQUEST_COUNT"),
+    Rule("readahead_io_pages", "6.1", None, "a read, or a request to read ahead, of more than the read-ahead window reads as much as one request of the device holds (1280 KiB)", "9491ae4aade6 (4.10): ondemand_readahead, force_page_cache_readahead"),
+    Rule("readahead_whole_window", "6.1", None, "a first window that would come upon its own mark is as large as the window may be, marked in its middle; before, the next window is added to it", "dc30b96ab6d5 (4.19): ondemand_readahead"),
+    Rule("readahead_keeps_size", "6.1", None, "the next window of a stream is never smaller than the last", "158cdce87c8c (6.13), in updates of 6.1; recorded of 6.1.176"),
+    Rule("readahead_looks_short", "6.1", None, "read-ahead looks one page less far for the end of what is cached: where a whole window is, it goes on at its last page", "0d3f92966629 (4.20): page_cache_next_miss, page_cache_prev_miss"),
+    Rule("read_moves_position", "6.1", None, "a read looks sequential where it or the last one stopped, or one page further; before, at the last page of the last read or the next", "filemap.c since 5.11: ra->prev_pos moves with each page that is copied"),
+    Rule("fault_around_forgives", "6.1", None, "a fault that maps pages around it forgives a miss for each that is cached; before, for each that it maps", "7267ec008b5c (4.8): filemap_map_pages"),
 )  # fmt: skip
 
 

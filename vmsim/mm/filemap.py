@@ -32,7 +32,7 @@ from vmsim.struct.pages import (
     PTE_YOUNG,
 )
 from vmsim.struct.reclaim import FOR_READ, N_ALLOC_FOR
-from vmsim.struct.rules import R_MMAP_IO_RETRIES
+from vmsim.struct.rules import R_FAULT_AROUND_FORGIVES, R_MMAP_IO_RETRIES
 from vmsim.struct.tasks import (
     FAULT_LOCKING,
     FAULT_REREAD,
@@ -88,17 +88,22 @@ def do_fault_around(k, mm, v, vpn, slot):
     if vma[v, V_FLAGS] & (VM_SHARED | VM_WRITE) == VM_SHARED | VM_WRITE and k.file[file, FI_KIND] != FILE_REGULAR:
         protection |= PTE_WRITE
     mapped = 0
+    cached = 0
     near = slot - (vpn - first)
     for i in range(last - first + 1):
         pfn = pcache[page + i]
-        if pfn > 0 and pt[near + i] == 0 and frame[pfn, P_FLAGS] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD) == PG_UPTODATE:
+        if pfn > 0 and frame[pfn, P_FLAGS] & (PG_UPTODATE | PG_LOCKED | PG_READAHEAD) == PG_UPTODATE:
+            cached += 1
+            if pt[near + i] != 0:
+                continue
             set_pte(k, mm, first + i, near + i, pfn << PTE_SHIFT | protection)
             page_add_rmap(k, pfn, mm, first + i)
             mlock_mapped_page(k, vma[v, V_FLAGS], pfn)
             mapped += 1
     k.mm[mm, MM_FILEPAGES] += mapped
     k.led[L_FAULT] += mapped * k.cost[C_MAP_PAGE]
-    k.file[file, FI_MMAP_MISS] = max(0, k.file[file, FI_MMAP_MISS] - mapped)
+    forgiven = cached if k.rule[R_FAULT_AROUND_FORGIVES] != 0 else mapped
+    k.file[file, FI_MMAP_MISS] = max(0, k.file[file, FI_MMAP_MISS] - forgiven)
     return 1 if pt[slot] != 0 else 0
 
 

@@ -25,6 +25,7 @@ from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.ledger import L_COPY, L_SYSCALL
 from vmsim.struct.pages import P_FLAGS, PG_LOCKED, PG_READAHEAD, PG_UPTODATE
 from vmsim.struct.reclaim import FOR_READ, N_ALLOC_FOR
+from vmsim.struct.rules import R_READ_MOVES_POSITION
 from vmsim.struct.tasks import T_STAGE, T_STAGE_ARG, T_STAGE_ARG2
 
 FILE_POSITION = -(1 << 62)  # instead of an offset: read or write at the file's position, and move it
@@ -109,7 +110,7 @@ def page_for_read(k, tid, file, index, request):
 def _end_read(k, tid, file, pos, done, moves):
     """Where the call stopped, for the next one's read-ahead and position."""
     shift = k.geo[G_PAGE_SHIFT]
-    if done > 0:
+    if done > 0 and k.rule[R_READ_MOVES_POSITION] == 0:
         k.file[file, FI_PREV_POS] = (pos + done - 1) >> shift << shift | (pos + done) & ((1 << shift) - 1)
     if moves:
         k.file[file, FI_POS] = pos + done
@@ -137,11 +138,15 @@ def do_generic_file_read(k, tid, file, pos, count, moves):
             return done if done > 0 else -EIO
         if pfn == PAGE_WAITS:
             return -EWAIT
-        if done > 0 or k.file[file, FI_PREV_POS] != at:
+        moves_along = k.rule[R_READ_MOVES_POSITION] != 0
+        previous = k.file[file, FI_PREV_POS]
+        if done > 0 or ((previous - 1) >> shift != index if moves_along else previous != at):
             mark_page_accessed(k, pfn)
         piece = min(end - at, page - (at & (page - 1)))
         copy_pages(k, piece)
         done += piece
+        if moves_along:
+            k.file[file, FI_PREV_POS] = at + piece
         k.task[tid, T_STAGE_ARG] = done
         if pos + done < end and cond_resched(k, tid):
             return -EWAIT

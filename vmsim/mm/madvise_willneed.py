@@ -1,15 +1,14 @@
 """MADV_WILLNEED: pages are read before they are used.   Follows mm/madvise.c of v4.4 (madvise_willneed) and later ones."""
 
-from vmsim.mm.filemap import file_pages
 from vmsim.mm.page_alloc_slow import page_to_read_into
 from vmsim.mm.pte import next_entry
-from vmsim.mm.readahead import submit_read
+from vmsim.mm.readahead import force_page_cache_readahead
 from vmsim.mm.swap import lru_add_drain
 from vmsim.mm.swap_state import read_swap_cache_async
 from vmsim.mm.swapfile import swap_references
 from vmsim.mm.vmscan_batch import PLUGGED, must_pause
 from vmsim.struct.errno import EWAIT
-from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FI_RA_PAGES, FILE_REGULAR, PCACHE_SWAP
+from vmsim.struct.files import FI_CACHE, FI_CAPACITY, FI_KIND, FILE_REGULAR, PCACHE_SWAP
 from vmsim.struct.jit import compiled
 from vmsim.struct.pages import PTE_SHIFT, PTE_SWAP
 from vmsim.struct.reclaim import FOR_COPY, N_ALLOC_FOR, N_SWAP_AREAS
@@ -59,7 +58,7 @@ def _force_shm_swapin_readahead(k, tid, v, start, end):
 
 @compiled
 def madvise_willneed(k, tid, v, start, end):
-    """Start reading a file's pages of the range, at most one read-ahead window, or what of it is in swap: 0, or -EWAIT: call again."""
+    """Start reading a file's pages of the range, as posix_fadvise(2) does, or what of it is in swap: 0, or -EWAIT: call again."""
     file = k.vma[v, V_FILE]
     if k.task[tid, T_STAGE] != 0:
         start = max(start, k.task[tid, T_STAGE_ARG])
@@ -70,7 +69,5 @@ def madvise_willneed(k, tid, v, start, end):
     if k.file[file, FI_KIND] != FILE_REGULAR:
         return _force_shm_swapin_readahead(k, tid, v, start, end) if k.node[N_SWAP_AREAS] > 0 else 0
     pgoff = k.vma[v, V_PGOFF] + start - k.vma[v, V_START]
-    count = min(end - start, k.file[file, FI_RA_PAGES], file_pages(k, file) - pgoff)
-    if count > 0:
-        submit_read(k, tid, file, pgoff, count, -1, 1)
+    force_page_cache_readahead(k, tid, file, pgoff, end - start, 1)
     return 0

@@ -22,9 +22,11 @@ from vmsim.struct.files import (
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_PAGE_SHIFT
 from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_READAHEAD, PG_WRITEBACK
+from vmsim.struct.rules import R_READAHEAD_IO_PAGES, R_READAHEAD_KEEPS_SIZE, R_READAHEAD_LOOKS_SHORT, R_READAHEAD_WHOLE_WINDOW
 from vmsim.struct.vmas import V_FLAGS, VM_RAND_READ, VM_SEQ_READ
 
 MMAP_LOTSAMISS = 100
+IO_BYTES = 1280 << 10  # the largest request of a device (block/blk-settings.c: BLK_DEF_MAX_SECTORS, and no device here takes less)
 
 
 @compiled
@@ -100,16 +102,19 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
     """Choose and submit a window for a miss, or for a hit on the marker page (ondemand_readahead)."""
     f = k.file
     limit = f[file, FI_RA_PAGES]
+    if request > limit and k.rule[R_READAHEAD_IO_PAGES] != 0:
+        limit = max(limit, min(request, IO_BYTES >> k.geo[G_PAGE_SHIFT]))
     start = f[file, FI_RA_START]
     size = f[file, FI_RA_SIZE]
     previous = f[file, FI_PREV_POS] >> k.geo[G_PAGE_SHIFT]
     if offset != 0 and (offset == start + size - f[file, FI_RA_ASYNC] or offset == start + size):
         start += size
-        size = next_window(size, limit)
+        size = max(next_window(size, limit), size if k.rule[R_READAHEAD_KEEPS_SIZE] != 0 else 0)
         ahead = size
     elif offset != 0 and hit_marker != 0:
         start = offset + 1
-        while start - offset <= limit and start < f[file, FI_CAPACITY] and k.pcache[f[file, FI_CACHE] + start] > 0:
+        last = offset + limit - k.rule[R_READAHEAD_LOOKS_SHORT]
+        while start <= last and start < f[file, FI_CAPACITY] and k.pcache[f[file, FI_CACHE] + start] > 0:
             start += 1
         if start - offset > limit:
             return 0
@@ -120,7 +125,7 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
         size = init_window(request, limit)
         ahead = size - request if size > request else size
     else:
-        history = _history(k, file, offset, limit)
+        history = _history(k, file, offset, limit - k.rule[R_READAHEAD_LOOKS_SHORT])
         if history <= request:
             return submit_read(k, tid, file, offset, request, -1, 0)
         if history >= offset:
@@ -130,7 +135,11 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
         ahead = 1
     if offset == start and size == ahead:
         ahead = next_window(size, limit)
-        size += ahead
+        if size + ahead > limit and k.rule[R_READAHEAD_WHOLE_WINDOW] != 0:
+            size = limit
+            ahead = limit // 2
+        else:
+            size += ahead
     f[file, FI_RA_START] = start
     f[file, FI_RA_SIZE] = size
     f[file, FI_RA_ASYNC] = ahead
@@ -196,7 +205,13 @@ def page_cache_sync_readahead(k, tid, file, offset, request):
 
 @compiled
 def force_page_cache_readahead(k, tid, file, offset, pages, ahead):
-    """Read so many pages, but no more than the device's window (4.4), whatever the accesses look like; `ahead`: nobody waits."""
-    count = min(pages, k.file[file, FI_BDI_RA])
+    """Read so many pages, but no more than a window (or, later, a request of the device), whatever the accesses look like.
+
+    `ahead`: nobody waits.
+    """
+    limit = k.file[file, FI_BDI_RA]
+    if k.rule[R_READAHEAD_IO_PAGES] != 0:
+        limit = max(k.file[file, FI_RA_PAGES], IO_BYTES >> k.geo[G_PAGE_SHIFT])
+    count = min(pages, limit)
     if count > 0:
         submit_read(k, tid, file, offset, count, -1, ahead)

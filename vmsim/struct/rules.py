@@ -76,6 +76,8 @@ RULE_NAMES = (
     "throttle_vm_writeout",
     "lazy_tlb_skipped",
     "plug_holds_one", "plug_holds_32",
+    "readahead_io_pages", "readahead_whole_window", "readahead_keeps_size", "readahead_looks_short",
+    "read_moves_position", "fault_around_forgives",
 )
 
 
@@ -160,3 +162,9 @@ R_THROTTLE_VM_WRITEOUT = _index("throttle_vm_writeout")
 R_LAZY_TLB_SKIPPED = _index("lazy_tlb_skipped")
 R_PLUG_HOLDS_ONE = _index("plug_holds_one")
 R_PLUG_HOLDS_32 = _index("plug_holds_32")
+R_READAHEAD_IO_PAGES = _index("readahead_io_pages")
+R_READAHEAD_WHOLE_WINDOW = _index("readahead_whole_window")
+R_READAHEAD_KEEPS_SIZE = _index("readahead_keeps_size")
+R_READAHEAD_LOOKS_SHORT = _index("readahead_looks_short")
+R_READ_MOVES_POSITION = _index("read_moves_position")
+R_FAULT_AROUND_FORGIVES = _index("fault_around_forgives")

@@ -24,7 +24,7 @@ from vmsim.units import KIB, NS_PER_S
 
 OWN_PAGES: Final = {"4": 429, "6": 430}  # pages of the program's own mappings, of which `own_memory` has as many, by kernel
 _SYNC_FAULTS: Final = 66
-_OWN_FAULTS: Final = 57  # of the program before it fills memory, modulo 66; fitted to the rss that reports show
+_OWN_FAULTS: Final = 58  # of the program before it fills memory, modulo 66; fitted to the rss that reports show
 _TURN_S: Final = 30  # simulated seconds from one program's start to the next's
 _DONE = re.compile(r"name=(\S+) pages=(\d+) adj=(-?\d+) pid=(\d+) oom_score=(\d+)")
 _KILL = re.compile(r"Kill process (\d+) \((\w+)\) score (\d+)")
@@ -162,11 +162,12 @@ def _shown(built: Built, points: int, pages: int) -> int:
 
 
 def _unsynced(pages: int) -> int:
-    """Pages of a task that the counters of its address space lack: they are brought up to date at each 66th fault.
+    """Pages of a task that the counters of its address space lack: they are brought up to date when each 66th fault begins.
 
-    mm/memory.c: check_sync_rss_stat, TASK_RSS_EVENTS_THRESH 64.
+    mm/memory.c: check_sync_rss_stat, TASK_RSS_EVENTS_THRESH 64. That fault's own page is missing next; but the recorded program has one
+    page more than vmsim's.
     """
-    return (pages + _OWN_FAULTS) % _SYNC_FAULTS + 1
+    return (pages + _OWN_FAULTS) % _SYNC_FAULTS
 
 
 def _killed(built: Built, hogs: list[Hog]) -> list[tuple[str, Value]]:

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from vmsim.experiment.validate.machine import FILE_BYTES, PAGE, PROGRAM_ANON, PROGRAM_FILE
 from vmsim.experiment.validate.recording import Run
-from vmsim.experiment.validate.sequences import mixed_rounds, mixed_sequences
+from vmsim.experiment.validate.sequences import mixed_rounds, mixed_sequences, second_pass
+from vmsim.spec.kernels import kernel_line
 from vmsim.spec.steps import STEPS
 
 Steps = list[dict[str, Any]]
 PATTERN: Final = "drawn"  # the name of the pattern whose numbers the program's hash covers
 READS: Final = "reads"
+AGAIN: Final = "again"
 IMAGE: Final = "image"
 NEW: Final = "new"
 ROOT: Final = ["CAP_IPC_LOCK", "CAP_SYS_ADMIN", "CAP_SYS_RESOURCE"]
@@ -23,6 +25,7 @@ _RW = ["PROT_READ", "PROT_WRITE"]
 
 # Where the program's own VMAs lie: 17, of 429 pages, of which 347 are resident, under 4 page tables and 3 directories.
 _TEXT = 0x40_0000
+_CLOCK = _TEXT + 2 * PAGE
 _LIBRARY = 0x7FFF_F800_0000 + 64 * PAGE
 _STACK = 0x7FFE_0000_0000
 _HUGE = 512  # pages of a huge page
@@ -44,8 +47,11 @@ class NotSimulated(Exception):
     """What a recording needs that vmsim doesn't do yet."""
 
 
-def own_memory(locked: bool) -> Steps:
-    """The program's own mappings: text and library resident and locked (they lie on ramfs), buffers, data and stack."""
+def own_memory(locked: bool, tables: int = 0) -> Steps:
+    """The program's own mappings: text and library resident and locked (they lie on ramfs), buffers, data and stack.
+
+    What is resident of its `tables` is among the pages that aren't free at the start: they are there for their number only.
+    """
     library = {"addr": _LIBRARY, "length": PROGRAM_FILE * PAGE}
     steps: Steps = [
         {"mmap": {**library, "prot": ["PROT_READ"], "file": IMAGE, "flags": ["MAP_PRIVATE", "MAP_FIXED"]}},
@@ -53,7 +59,7 @@ def own_memory(locked: bool) -> Steps:
         {"mmap": {"addr": _STACK, "length": PROGRAM_ANON * PAGE, "prot": _RW, "flags": _FIXED}},
         {"mlock": {"addr": _STACK, "length": PROGRAM_ANON * PAGE}},
     ]  # fmt: skip
-    rest = [_TEXT + 2 * PAGE * i for i in range(13)] + [_LIBRARY + 512 * PAGE]
+    rest = [_TEXT + 2 * PAGE * i for i in range(13 + tables)] + [_LIBRARY + 512 * PAGE]
     steps += [{"mmap": {"addr": address, "length": PAGE, "prot": ["PROT_READ"], "flags": _FIXED}} for address in rest]
     steps.append({"mmap": {"addr": _TEXT + 128 * PAGE, "length": 68 * PAGE, "prot": ["PROT_NONE"], "flags": _FIXED}})
     steps += [{"touch": {"addr": address}} for address in (_TEXT, rest[-1])]
@@ -218,19 +224,23 @@ def ra(run: Run) -> Program:
     elif advice in _ADVICE:
         steps.append({"fadvise": {"file": "big", "advice": f"FADV_{_ADVICE[advice]}"}})
 
-    def pass_(name: str) -> Steps:
+    def pass_(drawn: dict[str, Any], first: int) -> Steps:
         if mapped:
             region = f"map + {first}" if first else "map"
-            return [{"access": {"region": region, "length": pages * PAGE, "pattern": pattern(run, name), "count": count}}]
-        draw = {"region": first, "length": pages * PAGE, "pattern": pattern(run, name), "as": "offset"}
+            return [{"access": {"region": region, "length": pages * PAGE, "pattern": drawn, "count": count}}]
+        draw = {"region": first, "length": pages * PAGE, "pattern": drawn, "as": "offset"}
         read = {"file": "big", "length": chunk * PAGE, "offset": "offset"}
         return [{"loop": {"count": count, "steps": [{"draw": draw}, {"pread": read}]}}]
 
-    steps.append({"phase": {"name": "run", "steps": pass_(PATTERN)}})
-    if run.number("again", 0):
-        name = PATTERN if run.params.get("pat", "seq") == "rand" else "again"
-        steps.append({"phase": {"name": "again", "steps": pass_(name)}})
-    return Program(steps, {})
+    steps.append({"phase": {"name": "run", "steps": pass_(pattern(run), first)}})
+    if not run.number("again", 0):
+        return Program(steps, {})
+    # The second time it begins at the start of the file; what isn't in some order is uniform, and goes on with the same random numbers.
+    kind = run.params.get("pat", "seq")
+    uniform = kind in ("zipf", "hot")
+    drawn = replay(AGAIN, count) if uniform else pattern(run, PATTERN if kind == "rand" else AGAIN)
+    steps.append({"phase": {"name": "again", "steps": pass_(drawn, 0)}})
+    return Program(steps, {AGAIN: second_pass(run, count)} if uniform else {})
 
 
 def fork(run: Run) -> Program:
@@ -279,15 +289,19 @@ def program_of(run: Run) -> Program:
     return _MODES[run.mode](run)
 
 
-def tasks(programs: Iterable[tuple[Run, Program]], cpus: int) -> list[dict[str, Any]]:
+def tasks(programs: Iterable[tuple[Run, Program]], cpus: int, version: str) -> list[dict[str, Any]]:
     """The tasks of a boot's runs, one after the other."""
     return [
         {
-            "name": f"run{number}", "image": "none", "capabilities": ROOT, "start": f"{number * 3600} s",
-            "vars": _variables(run), "program": [*own_memory(run.mode not in _UNLOCKED), *_moved(run, cpus), *program.steps],
+            "name": f"run{number}", "image": "none", "capabilities": ROOT, "start": f"{number * 3600} s", "vars": _variables(run),
+            "program": [*_own(run), *_moved(run, cpus), *_timed(program.steps, version)],
         }
         for number, (run, program) in enumerate(programs)
     ]  # fmt: skip
+
+
+def _own(run: Run) -> Steps:
+    return own_memory(run.mode not in _UNLOCKED, tables=2 if run.params.get("pat") == "zipf" else 0)
 
 
 def _moved(run: Run, cpus: int) -> Steps:
@@ -298,6 +312,19 @@ def _moved(run: Run, cpus: int) -> Steps:
     if cpus == 1 or run.params.get("pat") != "zipf":
         return []
     return [{"clone": {"steps": [{"compute": "1 us"}]}}, {"wait": {}}]
+
+
+def _timed(steps: Steps, version: str) -> Steps:
+    """The steps of a program that takes the time when its first phase begins, which since 4.5 is a fault.
+
+    arch/x86/entry/vdso/vma.c: vvar_fault; before, map_vdso mapped the kernel's clock together with the program. Here it is a page of zeros.
+    """
+    if kernel_line(version) == "4.4":
+        return steps
+    first = next(number for number, step in enumerate(steps) if "phase" in step)
+    phase = steps[first]["phase"]
+    timed = {"phase": {**phase, "steps": [{"touch": {"addr": _CLOCK}}, *phase["steps"]]}}
+    return [*steps[:first], timed, *steps[first + 1 :]]
 
 
 def _variables(run: Run) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Final
 
@@ -90,13 +90,18 @@ def mixed_rounds(run: Run) -> int:
 
 def read_hash(run: Run, count: int) -> str:
     """The hash of the first `count` pages of a program that only reads."""
-    draws = Xorshift64(run.seed)
-    page = pages_of(run, draws)
+    page = pages_of(run, Xorshift64(run.seed))
+    first = run.number("off", 0)
     digest = FNV_OFFSET
-    for word in _words(page, count):
-        digest = (digest ^ word) * FNV_PRIME & MASK
+    for i in range(count):
+        digest = (digest ^ 2 * (page(i) + first)) * FNV_PRIME & MASK
     return f"{digest:016x}"
 
 
-def _words(page: Callable[[int], int], count: int) -> Iterator[int]:
-    return (2 * page(i) for i in range(count))
+def second_pass(run: Run, count: int) -> list[int]:
+    """The pages of a program's second pass over a file, uniform, after the `count` draws of its first."""
+    draws = Xorshift64(run.seed)
+    page = pages_of(run, draws)
+    for i in range(count):
+        page(i)
+    return [draws.next() % run.number("pages", 1000) for _ in range(count)]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vmsim.experiment.run import sequence_hashes
-from vmsim.experiment.validate.machine import PAGE, kernel_spec, machine_spec
-from vmsim.experiment.validate.programs import PATTERN, Program, files, program_of, tasks
+from vmsim.experiment.validate.machine import PAGE, kernel_spec, machine_spec, thp_mode
+from vmsim.experiment.validate.programs import PATTERN, NotSimulated, Program, files, program_of, tasks
 from vmsim.experiment.validate.recording import Result, Run
 from vmsim.experiment.validate.sequences import read_hash
 from vmsim.machine.build import Built, build
@@ -41,6 +41,9 @@ def simulate(
 ) -> list[Outcome]:
     """The outcomes of a boot's runs, in their order. Raises NotSimulated for what vmsim has no program for."""
     programs = [(run, program_of(run)) for run in result.runs]
+    if any(run.number("thp", 0) and thp_mode(str(run.data.get("sysctl", {}).get("thp", ""))) != "never" for run, _ in programs):
+        if not kernel.startswith("4"):
+            raise NotSimulated(f"huge pages of {kernel}")
     built = build(scenario(result, kernel, costs, programs))
     _fill_replays(built, programs)
     ending = built.machine.run(progress)
@@ -52,7 +55,7 @@ def scenario(result: Result, kernel: str, costs: Mapping[str, Any], programs: li
     run = result.runs[0] if result.runs else None
     data = {
         "machine": machine_spec(result, run, kernel, costs), "kernel": kernel_spec(result, run, kernel),
-        "files": files(run), "tasks": tasks(programs, int(result.boot["qemu"]["cpus"])),
+        "files": files(run), "tasks": tasks(programs, int(result.boot["qemu"]["cpus"]), kernel),
     }  # fmt: skip
     return Scenario.model_validate(data, context=Reading())
 
@@ -106,7 +109,7 @@ def _hash(built: Built, number: int, run: Run, program: Program, facts: Mapping[
         return program.seq_hash
     if run.mode == "lof" and facts["fail_errno"]:
         return read_hash(run, int(facts["accesses_done"]) + 1)
-    if run.mode == "ra" and run.number("again", 0):
+    if run.mode == "ra" and (run.number("again", 0) or run.number("off", 0)):
         return read_hash(run, run.number("n", 1000))
     return sequence_hashes(built).get(f"workload/run{number}/{PATTERN}", "")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmsim.experiment.validate.checks import EXACT, TOLD_ONLY, Check, Value
-from vmsim.experiment.validate.machine import kernel_spec, machine_spec
+from vmsim.experiment.validate.machine import kernel_spec, machine_spec, thp_mode
 from vmsim.experiment.validate.recording import Case
 from vmsim.machine.build import build
 from vmsim.spec.experiment import Scenario
@@ -32,7 +32,11 @@ def zone_checks(case: Case) -> Iterator[Check]:
 
 def _boot(case: Case, machine: dict[str, Any]) -> Kernel:
     kernel = kernel_spec(case.first, None, case.kernel)
-    return build(Scenario.model_validate({"machine": machine, "kernel": kernel, "tasks": []})).kernel
+    kernel["sysctl"].pop("vm.min_free_kbytes", None)
+    scenario = Scenario.model_validate({"machine": machine, "kernel": kernel, "tasks": []})
+    # What huge pages do to the watermarks is modelled of all kernels, though their faults are not.
+    huge = scenario.kernel.model_copy(update={"transparent_hugepage": thp_mode(str(case.first.boot.get("thp", "")))})
+    return build(scenario.model_copy(update={"kernel": huge})).kernel
 
 
 def _check(name: str, recorded: Value, simulated: Value) -> Check:
