@@ -48,31 +48,38 @@ def _access(count: int, op: str = "write") -> Steps:
     return [{"access": {"region": "map", "pattern": UNIFORM, "count": count, "op": op}}]
 
 
-def _measure(setup: Steps, body: Steps, size: int, cached: str) -> tuple[float, np.ndarray[Any, Any]]:
-    """CPU seconds of the host for `body`, and the counters of the task; `setup` is timed apart and subtracted.
+def _measure(setup: Steps, prepare: Steps, body: Steps, undo: Steps, size: int, cached: str) -> tuple[float, np.ndarray[Any, Any]]:
+    """CPU seconds of the host for `body`, and the counters of the task, of one round.
 
-    The first round only fetches from the host the memory that the tables then keep; of the others the least disturbed counts.
+    All rounds are those of one machine, each between `prepare` and `undo`, which aren't timed. The first one only fetches from the host
+    the memory that the tables then keep; of the others the least disturbed counts.
     """
     from vmsim.machine.build import build
 
-    seconds = []
-    for program in (setup + body, *(setup, setup + body) * ROUNDS):
-        experiment = make_experiment(
-            {
-                "title": "bench",
-                "machine": {"ram": "16 GiB", "devices": {"sda": {"type": "nvme"}}},
-                "kernel": {"version": "4.4", "sysctl": {"vm.max_map_count": 4_000_000}},
-                "files": {"file": {"size": size, "cached": cached}},
-                "tasks": [{"name": "bench", "capabilities": ["CAP_IPC_LOCK"], "program": program}],
-            }
-        )
-        built = build(experiment.runs[0])
-        began = time.process_time()
-        built.machine.run()
-        seconds.append(time.process_time() - began)
-        row = built.kernel.task[1].copy()
-        built.kernel.release()
-    return min(seconds[2::2]) - min(seconds[1::2]), row
+    rounds = ROUNDS + 1
+    timed = {"phase": {"name": "body", "steps": body}}
+    experiment = make_experiment(
+        {
+            "title": "bench",
+            "machine": {"ram": "16 GiB", "devices": {"sda": {"type": "nvme"}}},
+            "kernel": {"version": "4.4", "sysctl": {"vm.max_map_count": 4_000_000}},
+            "files": {"file": {"size": size, "cached": cached}},
+            "tasks": [
+                {
+                    "name": "bench",
+                    "capabilities": ["CAP_IPC_LOCK", "CAP_SYS_ADMIN"],
+                    "program": [*setup, {"loop": {"count": rounds, "steps": [*prepare, timed, *undo]}}],
+                }
+            ],
+        }
+    )
+    built = build(experiment.runs[0])
+    marks: list[float] = []
+    built.machine.on_mark = lambda: marks.append(time.process_time())
+    built.machine.run()
+    row = built.kernel.task[1] // rounds
+    built.kernel.release()
+    return min(end - begin for begin, end in zip(marks[2::2], marks[3::2], strict=True)), row
 
 
 def _mapped(size: int, prot: str = "READ|WRITE") -> Steps:
@@ -82,6 +89,7 @@ def _mapped(size: int, prot: str = "READ|WRITE") -> Steps:
 def _figures(size: int, count: int) -> list[Callable[[], Figure]]:
     pages = size // 4096
     everything = [{"mlock": {"addr": "map", "length": size}}]
+    unmap = [{"munmap": {"addr": "map", "length": size}}]
     page = {"draw": {"pattern": UNIFORM, "region": "map", "as": "addr"}}
     lock_one = {"mlock": {"addr": "addr", "length": 4096}}
     handler = {
@@ -103,22 +111,22 @@ def _figures(size: int, count: int) -> list[Callable[[], Figure]]:
         return Figure("floor: a bare page-table loop", min(rounds) * 1e9 / count, None, count)
 
     def hits() -> Figure:
-        seconds, _ = _measure(_mapped(size) + everything, _access(count), size, "all")
+        seconds, _ = _measure(_mapped(size) + everything, [], _access(count), [], size, "all")
         return Figure("random access, every one a TLB miss", seconds * 1e9 / count, 12, count)
 
     def minor() -> Figure:
         anonymous = [{"mmap": {"length": size, "as": "map"}}]
         walk = [{"access": {"region": "map", "pattern": {"type": "sequential"}, "count": pages, "op": "write"}}]
-        seconds, _ = _measure(anonymous, walk, size, "none")
+        seconds, _ = _measure([], anonymous, walk, unmap, size, "none")
         return Figure("minor fault", seconds * 1e9 / pages, 250, pages)
 
     def mlock() -> Figure:
         loop = [{"loop": {"count": count, "steps": [page, lock_one]}}]
-        seconds, _ = _measure(_mapped(size) + everything, loop, size, "all")
+        seconds, _ = _measure(_mapped(size) + everything, [], loop, [], size, "all")
         return Figure("mlock of one page", seconds * 1e9 / count, 400, count)
 
     def signal() -> Figure:
-        seconds, row = _measure([handler, *_mapped(size, "NONE")], _access(3 * pages), size, "all")
+        seconds, row = _measure([handler], _mapped(size, "NONE"), _access(3 * pages), unmap, size, "all")
         signals = int(row[t.T_NSIGNALS])
         return Figure("SIGSEGV, mprotect, mlock", seconds * 1e9 / signals, 2000, signals)
 
@@ -126,7 +134,8 @@ def _figures(size: int, count: int) -> list[Callable[[], Figure]]:
         few = min(pages, 100_000)
         random = [{"madvise": {"addr": "map", "length": size, "advice": "RANDOM"}}]
         walk = [{"access": {"region": "map", "pattern": {"type": "stride", "stride": 33}, "count": few}}]
-        seconds, row = _measure(_mapped(size, "READ") + random, walk, size, "none")
+        forget = [*unmap, {"sysctl": {"name": "vm.drop_caches", "value": 3}}]
+        seconds, row = _measure([], _mapped(size, "READ") + random, walk, forget, size, "none")
         faults = int(row[t.T_MAJ_FLT])
         return Figure("major fault through the device", seconds * 1e9 / max(faults, 1), 15_000, faults)
 

@@ -97,6 +97,7 @@ class Machine:
         self._event_names = options.event_names
         self._children: dict[tuple[int, int], int] = {}  # tasks made, by parent and name
         self._show = options.show
+        self.on_mark: Callable[[], None] | None = None  # called when a task begins a phase or ends one
         self.daemons = options.daemons
         self.cpus = tuple(Cpu(number, self) for number in range(len(kernel.cpu_led)))
         self._irq_cpu = self.cpus[IRQ_CPU]
@@ -180,6 +181,8 @@ class Machine:
     def mark_phase(self, task: Task) -> None:
         """A task has passed the mark in SC_PHASE_MARK at the end of its slice: a phase's, or -1 - the number of a `show` step."""
         mark = int(self.kernel.sc[SC_PHASE_MARK])
+        if self.on_mark is not None:
+            self.on_mark()
         if mark >= 0:
             self.phases.mark(task, mark, task.since_ns)
         elif self._show is not None:
