@@ -24,6 +24,7 @@ from vmsim.struct.tasks import (
     T_WAIT_ARG,
     WAIT_CHILD,
     WAIT_CONGESTION,
+    WAIT_ISOLATED,
     WAIT_MEMORY,
     WAIT_PAGE,
     WAIT_POST,
@@ -38,6 +39,10 @@ FINISHED: Final = "finished"  # every task has ended
 PANIC: Final = "panic"  # the OOM killer found nobody to kill
 UNTIL: Final = "until"  # the time that was asked for has come
 STUCK: Final = "stuck"  # all tasks wait for what can't happen
+_WAITS_FOR: Final = {
+    WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up", WAIT_CONGESTION: "less writeback",
+    WAIT_ISOLATED: "pages that others are reclaiming",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,7 @@ def _waits(kernel: KernelTables, task: Task, events: Sequence[str]) -> str:
         event, count = arg >> 32, arg & 0xFFFFFFFF
         name = events[event] if event < len(events) else event
         return f"waits for event {name!r} ({count} posts wanted, {kernel.event[event]} there) {since}"
-    what = {WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up", WAIT_CONGESTION: "less writeback"}.get(kind, "a timer")
-    return f"waits for {what} {since}"
+    return f"waits for {_WAITS_FOR.get(kind, 'a timer')} {since}"
 
 
 def _ended(kernel: KernelTables, task: Task) -> str:

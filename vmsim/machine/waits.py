@@ -19,6 +19,7 @@ from vmsim.struct.tasks import (
     WAIT_CHILD,
     WAIT_CONGESTION,
     WAIT_EVENT,
+    WAIT_ISOLATED,
     WAIT_MEMORY,
     WAIT_PAGE,
     WAIT_POST,
@@ -34,7 +35,7 @@ from vmsim.struct.vmstat import NR_FREE_PAGES
 _COLUMN: Final = {
     WAIT_TIMER: L_SLEEP, WAIT_MEMORY: L_WAIT_MEMORY, WAIT_TASK: L_SLEEP, WAIT_WRITEBACK: L_WAIT_WRITE,
     WAIT_THROTTLE: L_WAIT_WRITE, WAIT_CHILD: L_SLEEP, WAIT_POST: L_SLEEP, WAIT_TURN: L_SLEEP,
-    WAIT_EVENT: L_SLEEP, WAIT_QUEUE: L_WAIT_WRITE, WAIT_CONGESTION: L_WAIT_WRITE,
+    WAIT_EVENT: L_SLEEP, WAIT_QUEUE: L_WAIT_WRITE, WAIT_CONGESTION: L_WAIT_WRITE, WAIT_ISOLATED: L_WAIT_MEMORY,
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ class Waits:
     | wait | argument | ends |
     |---|---|---|
     | page, writeback | pfn | when PG_locked or PG_writeback of that frame is clear |
-    | timer, throttle, congestion | ns from the end of the slice | then |
+    | timer, throttle, congestion, isolated | ns from the end of the slice | then |
     | memory | ns, or 0 | then (0: never), or when more than `enough_memory` pages are free |
     | event | ns, or 0 | then (0: never), or at `happened` for that task |
     | queue | device | when the device's queue has room for a write |
@@ -221,7 +222,7 @@ class Waits:
                 return False
             if arg > 0:
                 wait_seq = task.wait_seq + 1
-                self._clock.at(task.since_ns + arg, lambda: self._expired(task, wait_seq), kind != WAIT_CONGESTION)
+                self._clock.at(task.since_ns + arg, lambda: self._expired(task, wait_seq), kind not in (WAIT_CONGESTION, WAIT_ISOLATED))
         return True
 
     def _expired(self, task: Task, wait_seq: int) -> None:

@@ -21,6 +21,7 @@ from vmsim.struct.pages import (
     LRU_INACTIVE_FILE,
     Z_FREE,
     Z_HIGH,
+    Z_ISOLATED,
     Z_LRU,
     Z_PAGES_SCANNED,
     Z_RECENT_ROTATED,
@@ -46,11 +47,12 @@ from vmsim.struct.reclaim import (
     S_PRIORITY,
     S_RECLAIMED,
     S_SCAN_ADJUSTED,
+    S_STALLED,
     S_TO_RECLAIM,
     SWAP_CLUSTER_MAX,
 )
-from vmsim.struct.rules import R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS, R_THROTTLE_VM_WRITEOUT
-from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_CONGESTION
+from vmsim.struct.rules import R_ISOLATED_WAITS_ONCE, R_LRU_COSTS, R_LRU_GEN, R_NODE_LRU, R_RECLAIM_AIMS, R_THROTTLE_VM_WRITEOUT
+from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_CONGESTION, WAIT_ISOLATED
 from vmsim.struct.vmstat import NR_WRITEBACK
 
 _EVICTABLE = 4  # lists
@@ -60,9 +62,11 @@ _SCAN_ANON = 2
 _SCAN_FILE = 3
 
 CONGESTION_WAIT_NS = 100_000_000  # HZ/10
+ISOLATED_WAIT_NS = 20_000_000  # HZ/50
 SHRINK_DONE = 0
 SHRINK_ON = 1
 SHRINK_SPLIT = 2
+SHRINK_STALLED = 3
 RECLAIM_DONE = 0
 RECLAIM_PAUSED = 1
 
@@ -100,7 +104,7 @@ def zone_reclaimable(k, lruvec):
 
 
 @compiled
-def _free_and_high(k, lruvec, column):
+def _of_zones(k, lruvec, column):
     """A number of a zone; of all zones where the node has the lists."""
     if k.rule[R_NODE_LRU] == 0:
         return k.zone[lruvec, column]
@@ -122,7 +126,7 @@ def _balance(k, s, lruvec):
     if costs:
         return _SCAN_ANON if s[S_FILE_TINY] != 0 else _SCAN_FILE if s[S_CACHE_TRIM] != 0 else _SCAN_FRACT
     file = zone[Z_LRU + LRU_ACTIVE_FILE] + zone[Z_LRU + LRU_INACTIVE_FILE]
-    if file + _free_and_high(k, lruvec, Z_FREE) <= _free_and_high(k, lruvec, Z_HIGH):
+    if file + _of_zones(k, lruvec, Z_FREE) <= _of_zones(k, lruvec, Z_HIGH):
         return _SCAN_ANON
     if not inactive_is_low(k, lruvec, 1):
         return _SCAN_FILE
@@ -220,7 +224,9 @@ def _adjust(k, s):
 
 @compiled
 def shrink_lruvec_step(k, s, lruvec):
-    """One round of batches, up to 32 pages of each list: SHRINK_DONE, SHRINK_ON if the pass goes on, or SHRINK_SPLIT: call again."""
+    """One round of batches, up to 32 pages of each list: SHRINK_DONE, SHRINK_ON if the pass goes on, SHRINK_SPLIT: call again, or
+    SHRINK_STALLED: wait, and call again.
+    """
     if k.rule[R_LRU_GEN] != 0:
         return SHRINK_ON if lru_gen_step(k, s) else SHRINK_DONE
     if s[S_NEXT_LRU] == 0 and s[S_LRU_NR] + s[S_LRU_NR + LRU_INACTIVE_FILE] + s[S_LRU_NR + LRU_ACTIVE_FILE] == 0:
@@ -229,11 +235,39 @@ def shrink_lruvec_step(k, s, lruvec):
     whole = _shrink_round(k, s, lruvec)
     k.sc[SC_PLUG] = 0
     if not whole:
-        return SHRINK_SPLIT
+        return SHRINK_STALLED if s[S_STALLED] != 0 else SHRINK_SPLIT
     s[S_NEXT_LRU] = 0
     if s[S_LRU_RECLAIMED] < s[S_TO_RECLAIM] or s[S_SCAN_ADJUSTED] != 0 or _adjust(k, s):
         return SHRINK_ON
     return SHRINK_DONE
+
+
+@compiled
+def too_many_isolated(k, lruvec, lru):
+    """Whether other reclaimers have so many pages of a list's kind that a task waits for some to come back before it takes more.
+
+    That is an eighth of what is left on the inactive list, for allocations that may write and enter file systems, as all are here.
+    """
+    file = 1 if lru == LRU_INACTIVE_FILE else 0
+    return _of_zones(k, lruvec, Z_ISOLATED + file) > k.zone[lruvec, Z_LRU + lru] >> 3
+
+
+@compiled
+def _stalls(k, s, lruvec, lru):
+    """Whether a task waits before it takes a batch (shrink_inactive_list)."""
+    if s[S_IS_KSWAPD] != 0 or not too_many_isolated(k, lruvec, lru):
+        s[S_STALLED] = 0
+        return False
+    s[S_STALLED] = 1
+    return True
+
+
+@compiled
+def isolated_wait(k, tid):
+    """The wait of a task that finds too many pages isolated. Model: it lasts its time even if they come back meanwhile."""
+    blk_flush_plug(k, tid)
+    k.task[tid, T_WAIT] = WAIT_ISOLATED
+    k.task[tid, T_WAIT_ARG] = CONGESTION_WAIT_NS if k.rule[R_ISOLATED_WAITS_ONCE] == 0 else ISOLATED_WAIT_NS
 
 
 @compiled
@@ -251,10 +285,17 @@ def _shrink_round(k, s, lruvec):
         if s[S_LRU_NR + lru] > 0:
             scan = min(s[S_LRU_NR + lru], SWAP_CLUSTER_MAX)
             s[S_LRU_NR + lru] -= scan
+            stalled = s[S_STALLED]
             if lru == LRU_ACTIVE_ANON or lru == LRU_ACTIVE_FILE:
                 shrink_active(k, s, lruvec, lru, scan)
-            else:
+            elif not _stalls(k, s, lruvec, lru):
                 begin_batch(k, s, lruvec, lru, scan)
+            elif stalled != 0 and k.rule[R_ISOLATED_WAITS_ONCE] != 0:
+                s[S_STALLED] = 0
+            else:
+                s[S_LRU_NR + lru] += scan
+                s[S_NEXT_LRU] = lru
+                return False
 
 
 @compiled

@@ -5,6 +5,8 @@ from vmsim.mm.vmscan import (
     RECLAIM_DONE,
     RECLAIM_PAUSED,
     SHRINK_DONE,
+    SHRINK_STALLED,
+    isolated_wait,
     nr_lruvecs,
     shrink_lruvec_begin,
     shrink_lruvec_end,
@@ -97,9 +99,14 @@ def _shrink_zones(k, tid, s):
                 continue
             shrink_lruvec_begin(k, s, lruvec)
         if s[S_IN_ZONE] != PASS_OVER:
-            while shrink_lruvec_step(k, s, lruvec) != SHRINK_DONE:
+            step = shrink_lruvec_step(k, s, lruvec)
+            while step != SHRINK_DONE:
+                if step == SHRINK_STALLED:
+                    isolated_wait(k, tid)
+                    return RECLAIM_PAUSED
                 if must_pause(k, tid, unplugged(k)):
                     return RECLAIM_PAUSED
+                step = shrink_lruvec_step(k, s, lruvec)
             if s[S_LRU_RECLAIMED] > 0 or zone_reclaimable(k, lruvec):
                 s[S_PROGRESS] = 1
             shrink_lruvec_end(k, s, lruvec)

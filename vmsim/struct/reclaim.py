@@ -54,6 +54,7 @@ S_FLUSH_CPUS = 242
 S_FLUSH_DIRTY = 243
 S_BATCH_PAGES = 244  # pages of the batch: a huge page is many
 S_FREED_PARTS = 245  # of huge pages of the batch that were split
+S_STALLED = 246  # it waits before it takes a batch, as others have isolated too many pages
 SCAN_COLUMNS = 248
 
 BLK_MAX_REQUEST_COUNT = 16  # requests that a plug holds when it is flushed for another; later twice as many

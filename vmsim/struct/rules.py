@@ -78,6 +78,7 @@ RULE_NAMES = (
     "plug_holds_one", "plug_holds_32",
     "readahead_io_pages", "readahead_whole_window", "readahead_keeps_size", "readahead_looks_short",
     "read_moves_position", "fault_around_forgives",
+    "isolated_waits_once",
 )
 
 
@@ -168,3 +169,4 @@ R_READAHEAD_KEEPS_SIZE = _index("readahead_keeps_size")
 R_READAHEAD_LOOKS_SHORT = _index("readahead_looks_short")
 R_READ_MOVES_POSITION = _index("read_moves_position")
 R_FAULT_AROUND_FORGIVES = _index("fault_around_forgives")
+R_ISOLATED_WAITS_ONCE = _index("isolated_waits_once")

@@ -101,6 +101,7 @@ WAIT_CONGESTION = 9  # as a timer, for what only devices that write can change; 
 WAIT_CHILD = 10  # until a child of the process has ended; argument: which child, or 0 for any << 32 | the process
 WAIT_POST = 11  # until an event has enough posts; argument: event << 32 | how many
 WAIT_TURN = 12  # until another task has carried out its part of a log; argument: which task
+WAIT_ISOLATED = 13  # as a timer, for what only other reclaimers can change; argument ns
 
 KILLED_BY_OOM = 2
 
