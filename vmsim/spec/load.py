@@ -13,7 +13,7 @@ from vmsim.spec.machine import MachineSpec
 from vmsim.spec.model import SpecModel
 from vmsim.spec.nodes import Node, from_data
 from vmsim.spec.overrides import parse_option
-from vmsim.spec.references import check_devices, check_names
+from vmsim.spec.references import check_curves, check_devices, check_names, phases_of_tasks
 from vmsim.spec.rows import Source, resolve, resolved_run, row_ids, slug_of, variants
 from vmsim.spec.sweep import with_sweep
 from vmsim.spec.syscalls import StepParent
@@ -97,9 +97,10 @@ def _experiment(tree: Node, folder: Path, overrides: Sequence[str], file: str) -
         tree = source.change(tree, path, value)
     tree = with_sweep(tree, source)
     head = _head(tree, source)
-    parts = [(row, resolve(row, variant, source)) for row, variant in variants(tree, source)]
+    parted = list(variants(tree, source))
+    parts = [(row, resolve(row, variant, source)) for row, variant in parted]
     if head is not None:
-        _check_curves(tree, head, source)
+        _check_curves(tree, head, [variant for _, variant in parted], source)
     if head is None or source.problems:
         raise _error(source, file)
     ids = row_ids(head.rows) if head.rows else [slug_of(head.title)]
@@ -113,9 +114,11 @@ def _experiment(tree: Node, folder: Path, overrides: Sequence[str], file: str) -
     return ExperimentSpec.model_construct(path=file, overrides=tuple(overrides), runs=runs, **kept)
 
 
-def _check_curves(tree: Node, head: ExperimentFile, source: Source) -> None:
+def _check_curves(tree: Node, head: ExperimentFile, parts: Sequence[Node], source: Source) -> None:
     axes = {axis for row in head.rows for axis in row.at}
     curves = tree.get("curves")
+    if curves is not None:
+        source.problems.extend(check_curves(curves, {name: None for part in parts for name in phases_of_tasks(part.get("tasks"))}))
     if curves is not None and head.curves.x is not None and head.curves.x not in axes:
         source.problems.append((curves.get("x") or curves).problem(unknown_name("axis of the sweep", head.curves.x, axes)))
 

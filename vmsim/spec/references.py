@@ -5,13 +5,15 @@ The checks walk the tree rather than the models, so that they find their mistake
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, get_args
 
 from vmsim.errors import Problem, unknown_name
 from vmsim.spec.arches import ARCHES
+from vmsim.spec.counters import FACTS, TASK_STATE
 from vmsim.spec.expr import Reg, check_register, parse_expr, registers
 from vmsim.spec.nodes import Node, to_data
 from vmsim.spec.overrides import MANY
@@ -315,14 +317,43 @@ def check_names(elements: Node | None, key: str) -> Iterator[Problem]:
         seen.setdefault(str(node.value), node.line)
 
 
-def check_phases(row: Node, tasks: Node | None) -> Iterator[Problem]:
-    """Phases that a row says something of and that no program has."""
+def phases_of_tasks(tasks: Node | None) -> dict[str, None]:
+    """The phases of all programs, in order: by their names, and with that of their task."""
     names: dict[str, None] = {}
     for task in tasks.elements() if tasks else ():
         of_task = phases(task.get("program")) or [TOTAL]
         for phase in of_task:
             names[phase] = None
             names[f"{phase} ({_text(task.get('name'))})"] = None
+    return names
+
+
+def check_curves(curves: Node, names: Collection[str]) -> Iterator[Problem]:
+    """What the plot `curves` is to show and no run will have: neither a phase (of `names`) nor a counter of one or of the run."""
+    asked = curves.get("y")
+    plain = [name for name in names if not name.endswith(")")]
+    for node in asked.elements() if asked is not None else ():
+        name = _text(node) or ""
+        phase, dot, counter = name.rpartition(".")
+        if "${" in name or _phase(name) in plain:
+            continue
+        if dot and _phase(phase) not in plain:
+            yield node.problem(unknown_name("phase", phase[:80], plain))
+        elif dot and counter in TASK_STATE:
+            yield node.problem(f"{counter} is known of whole runs only: give {counter!r} without a phase")
+        elif counter not in FACTS:
+            message = unknown_name("counter" if dot else "phase or counter", counter[:80], sorted(FACTS | set(plain)))
+            yield node.problem(re.split(r"; known:| \(known:", message)[0])  # the counters are too many to be told
+
+
+def _phase(label: str) -> str:
+    """The name of a phase without that of its task."""
+    return label.split(" (")[0]
+
+
+def check_phases(row: Node, tasks: Node | None) -> Iterator[Problem]:
+    """Phases that a row says something of and that no program has."""
+    names = phases_of_tasks(tasks)
     plain = [name for name in names if not name.endswith(")")]
     for key in ("published", "kind", "tolerance"):
         for name, node in _entries(row.get(key)):

@@ -70,6 +70,10 @@ def test_whole_mappings_have_names():
          "10201 rows are more than 10000"),
         ("3", 4, "sweep: expected a mapping"),
         ("{RAM: {key: machine.ram, values: [128 MiB]}}\ncurves: {x: Ram}", 5, "no axis of the sweep 'Ram'; did you mean 'RAM'"),
+        ("{RAM: {key: machine.ram, values: [128 MiB]}}\ncurves: {y: [totla]}", 5, "no phase or counter 'totla'; did you mean 'total'?"),
+        ("{RAM: {key: machine.ram, values: [128 MiB]}}\ncurves: {y: [total.pswpinn]}", 5, "no counter 'pswpinn'; did you mean 'pswpin'?"),
+        ("{RAM: {key: machine.ram, values: [128 MiB]}}\ncurves: {y: [tota.pswpin]}", 5, "y[0]: no phase 'tota'; did you mean 'total'?"),
+        ("{RAM: {key: machine.ram, values: [128 MiB]}}\ncurves: {y: [total.vma_count]}", 5, "vma_count is known of whole runs only"),
         ("{s: {key: seed, values: [1, 2]}}", 4, "seed belongs to the whole experiment"),
     ],
 )  # fmt: skip
@@ -80,3 +84,12 @@ def test_mistakes(tmp_path, sweep, line, told):
         load_experiment(path)
     assert told in str(caught.value)
     assert {problem.line for problem in caught.value.problems} == {line}
+
+
+def test_what_curves_may_show(tmp_path):
+    """Phases, with their task's name or not, and counters of a phase and of the run."""
+    path = tmp_path / "good.yaml"
+    work = "{phase: {name: work, steps: [{compute: 1 us}]}}"
+    names = "[work, work (t), pswpin, work.pswpin, work (t).ru_majflt, signals, vma_count]"
+    path.write_text(f"title: good\nmachine: laptop-ssd\ntasks: [{{name: t, program: [{work}]}}]\ncurves: {{y: {names}}}\n")
+    assert len(load_experiment(path).curves.y) == 7
