@@ -115,6 +115,7 @@ RULES = (
     Rule("readahead_looks_short", "6.1", None, "read-ahead looks one page less far for the end of what is cached: where a whole window is, it goes on at its last page", "0d3f92966629 (4.20): page_cache_next_miss, page_cache_prev_miss"),
     Rule("read_moves_position", "6.1", None, "a read looks sequential where it or the last one stopped, or one page further; before, at the last page of the last read or the next", "filemap.c since 5.11: ra->prev_pos moves with each page that is copied"),
     Rule("fault_around_forgives", "6.1", None, "a fault that maps pages around it forgives a miss for each that is cached; before, for each that it maps", "7267ec008b5c (4.8): filemap_map_pages"),
+    Rule("readahead_is_preempted", "6.1", None, "on one CPU kswapd runs as soon as a page that is read ahead has woken it, before the next is allocated", "page_alloc.c: might_alloc is a point of preemption with PREEMPT_VOLUNTARY, as distributions have it"),
     Rule("isolated_waits_once", "6.1", None, "a task that finds too many pages isolated by other reclaimers waits once, 20 ms, and passes over the list; before, 100 ms at a time until they are back", "vmscan.c: shrink_inactive_list since 4.14; reclaim_throttle since 5.16"),
 )  # fmt: skip
 

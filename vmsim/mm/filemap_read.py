@@ -2,7 +2,7 @@
 
 from vmsim.mm.filemap import wait_for_page
 from vmsim.mm.page_alloc_slow import page_to_read_into
-from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read
+from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read, submit_rest
 from vmsim.mm.resched import cond_resched
 from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
 from vmsim.mm.shmem_file import file_of, is_open
@@ -15,6 +15,7 @@ from vmsim.struct.files import (
     FI_POS,
     FI_PREV_POS,
     FI_RA_PAGES,
+    FI_RA_REST,
     FI_SIZE,
     FILE_REGULAR,
     FMODE_READ,
@@ -93,7 +94,7 @@ def page_for_read(k, tid, file, index, request):
         if pfn <= 0:
             return read_single(k, tid, file, index)
     if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:
-        page_cache_async_readahead(k, tid, file, pfn, index, request)
+        page_cache_async_readahead(k, tid, file, pfn, index, request, 1)
     if k.frame[pfn, P_FLAGS] & PG_UPTODATE != 0:
         task[T_STAGE] = RW_GOES_ON
         return pfn
@@ -132,6 +133,10 @@ def do_generic_file_read(k, tid, file, pos, count, moves):
     while pos + done < end:
         at = pos + done
         index = at >> shift
+        if k.file[file, FI_RA_REST] != 0:
+            submit_rest(k, tid, file)
+            if cond_resched(k, tid):
+                return -EWAIT
         pfn = page_for_read(k, tid, file, index, last - index)
         if pfn == PAGE_FAILED:
             _end_read(k, tid, file, pos, done, moves)

@@ -14,15 +14,23 @@ from vmsim.struct.files import (
     FI_PREV_POS,
     FI_RA_ASYNC,
     FI_RA_PAGES,
+    FI_RA_REST,
     FI_RA_SIZE,
     FI_RA_START,
     FI_RANDOM,
     FI_SIZE,
 )
 from vmsim.struct.jit import compiled
-from vmsim.struct.kernel import G_PAGE_SHIFT
+from vmsim.struct.kernel import G_PAGE_SHIFT, SC_NR_CPUS, SC_WAKE
 from vmsim.struct.pages import P_FLAGS, PG_ERROR, PG_LOCKED, PG_READAHEAD, PG_WRITEBACK
-from vmsim.struct.rules import R_READAHEAD_IO_PAGES, R_READAHEAD_KEEPS_SIZE, R_READAHEAD_LOOKS_SHORT, R_READAHEAD_WHOLE_WINDOW
+from vmsim.struct.reclaim import DAEMON_KSWAPD
+from vmsim.struct.rules import (
+    R_READAHEAD_IO_PAGES,
+    R_READAHEAD_IS_PREEMPTED,
+    R_READAHEAD_KEEPS_SIZE,
+    R_READAHEAD_LOOKS_SHORT,
+    R_READAHEAD_WHOLE_WINDOW,
+)
 from vmsim.struct.vmas import V_FLAGS, VM_RAND_READ, VM_SEQ_READ
 
 MMAP_LOTSAMISS = 100
@@ -36,6 +44,27 @@ def submit_read(k, tid, file, pgoff, count, marker, force):
     The page at `marker` (if it is newly read; -1: none) gets PG_readahead. Runs of absent pages become one request each.
     Returns the pages read; stops early when memory is out. `force` marks reads that nobody waits for.
     """
+    return _submit(k, tid, file, pgoff, count, marker, force, 0)
+
+
+@compiled
+def submit_rest(k, tid, file):
+    """Go on with a window that kswapd came between."""
+    rest = k.file[file, FI_RA_REST]
+    k.file[file, FI_RA_REST] = 0
+    first = rest >> 32
+    return _submit(k, tid, file, first, rest & 0xFFFF, first + (rest >> 16 & 0xFFFF), 1, 1)
+
+
+@compiled
+def _preempted(k):
+    """Whether the task makes way for kswapd, which its last page has woken."""
+    return k.sc[SC_WAKE] & 1 << DAEMON_KSWAPD != 0 and k.sc[SC_NR_CPUS] == 1 and k.rule[R_READAHEAD_IS_PREEMPTED] != 0
+
+
+@compiled
+def _submit(k, tid, file, pgoff, count, marker, force, stops):
+    """`submit_read`, where it `stops` only up to where kswapd comes between: the rest is FI_RA_REST."""
     shift = k.geo[G_PAGE_SHIFT]
     end = min(pgoff + count, (k.file[file, FI_SIZE] + (1 << shift) - 1) >> shift)
     run = 0
@@ -57,6 +86,10 @@ def submit_read(k, tid, file, pgoff, count, marker, force):
         if pfn != 0:
             run += 1
             read += 1
+            if stops != 0 and i + 1 < end and _preempted(k):
+                mark = marker - i - 1
+                k.file[file, FI_RA_REST] = i + 1 << 32 | (mark if 0 <= mark < end - i - 1 else 0xFFFF) << 16 | min(end - i - 1, 0xFFFF)
+                end = i + 1
         elif run > 0:
             map_blocks(k, tid, file, i - run, run)
             submit_run(k, tid, file, i - run, run, READ_AHEAD if force != 0 else READ_WAITED)
@@ -98,8 +131,8 @@ def _history(k, file, offset, limit):
 
 
 @compiled
-def ondemand_readahead(k, tid, file, offset, request, hit_marker):
-    """Choose and submit a window for a miss, or for a hit on the marker page (ondemand_readahead)."""
+def ondemand_readahead(k, tid, file, offset, request, hit_marker, stops):
+    """Choose and submit a window for a miss, or for a hit on the marker page; where it `stops`, FI_RA_REST may be left of it."""
     f = k.file
     limit = f[file, FI_RA_PAGES]
     if request > limit and k.rule[R_READAHEAD_IO_PAGES] != 0:
@@ -127,7 +160,7 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
     else:
         history = _history(k, file, offset, limit - k.rule[R_READAHEAD_LOOKS_SHORT])
         if history <= request:
-            return submit_read(k, tid, file, offset, request, -1, 0)
+            return _submit(k, tid, file, offset, request, -1, 0, stops)
         if history >= offset:
             history *= 2
         start = offset
@@ -143,7 +176,7 @@ def ondemand_readahead(k, tid, file, offset, request, hit_marker):
     f[file, FI_RA_START] = start
     f[file, FI_RA_SIZE] = size
     f[file, FI_RA_ASYNC] = ahead
-    return submit_read(k, tid, file, start, size, start + size - ahead, hit_marker)
+    return _submit(k, tid, file, start, size, start + size - ahead, hit_marker, stops)
 
 
 @compiled
@@ -155,7 +188,7 @@ def do_sync_mmap_readahead(k, tid, v, file, offset):
     if flags & VM_RAND_READ != 0 or limit == 0:
         return
     if flags & VM_SEQ_READ != 0:
-        ondemand_readahead(k, tid, file, offset, limit, 0)
+        ondemand_readahead(k, tid, file, offset, limit, 0, 0)
         return
     if f[file, FI_MMAP_MISS] < MMAP_LOTSAMISS * 10:
         f[file, FI_MMAP_MISS] += 1
@@ -177,18 +210,21 @@ def do_async_mmap_readahead(k, tid, v, file, pfn, offset):
         k.file[file, FI_MMAP_MISS] -= 1
     if k.frame[pfn, P_FLAGS] & PG_READAHEAD == 0 or k.file[file, FI_RA_PAGES] == 0:
         return False
-    page_cache_async_readahead(k, tid, file, pfn, offset, k.file[file, FI_RA_PAGES])
+    page_cache_async_readahead(k, tid, file, pfn, offset, k.file[file, FI_RA_PAGES], 0)
     return True
 
 
 @compiled
-def page_cache_async_readahead(k, tid, file, pfn, offset, request):
-    """The marker page was used: read the next window while the program works on this one."""
+def page_cache_async_readahead(k, tid, file, pfn, offset, request, stops):
+    """The marker page was used: read the next window while the program works on this one.
+
+    Model: only a reader `stops` for kswapd; a fault reads its whole window before anybody else runs.
+    """
     if k.file[file, FI_RA_PAGES] == 0 or k.frame[pfn, P_FLAGS] & PG_WRITEBACK != 0:
         return
     k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
     held = hold_page(k, pfn)
-    ondemand_readahead(k, tid, file, offset, request, 1)
+    ondemand_readahead(k, tid, file, offset, request, 1, stops)
     release_page(k, pfn, held)
 
 
@@ -200,7 +236,7 @@ def page_cache_sync_readahead(k, tid, file, offset, request):
     if k.file[file, FI_RANDOM] != 0:
         force_page_cache_readahead(k, tid, file, offset, request, 0)
     else:
-        ondemand_readahead(k, tid, file, offset, request, 0)
+        ondemand_readahead(k, tid, file, offset, request, 0, 1)
 
 
 @compiled

@@ -32,6 +32,7 @@ FI_NRWRITEBACK = 27  # and that are being written
 FI_WB_INDEX = 28  # page at which writeback goes on (writeback_index)
 FI_WB_ERROR = 29  # a write has failed since the last fsync (AS_EIO)
 FI_META = 30  # file of the blocks that hold the places of its pages (ext2), 0 if it has none
+FI_RA_REST = 31  # what is left to read of a window that kswapd came between: first page << 32 | mark << 16 | pages, 0 if nothing
 FILE_COLUMNS = 32
 
 # A file descriptor of a program: which opening << FD_OPEN_SHIFT | file << 2 | how it was opened; -1 is none.

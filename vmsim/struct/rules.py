@@ -77,7 +77,7 @@ RULE_NAMES = (
     "lazy_tlb_skipped",
     "plug_holds_one", "plug_holds_32",
     "readahead_io_pages", "readahead_whole_window", "readahead_keeps_size", "readahead_looks_short",
-    "read_moves_position", "fault_around_forgives",
+    "read_moves_position", "fault_around_forgives", "readahead_is_preempted",
     "isolated_waits_once",
 )
 
@@ -168,5 +168,6 @@ R_READAHEAD_WHOLE_WINDOW = _index("readahead_whole_window")
 R_READAHEAD_KEEPS_SIZE = _index("readahead_keeps_size")
 R_READAHEAD_LOOKS_SHORT = _index("readahead_looks_short")
 R_READ_MOVES_POSITION = _index("read_moves_position")
+R_READAHEAD_IS_PREEMPTED = _index("readahead_is_preempted")
 R_FAULT_AROUND_FORGIVES = _index("fault_around_forgives")
 R_ISOLATED_WAITS_ONCE = _index("isolated_waits_once")

@@ -33,7 +33,7 @@ def next_window(size, limit):
 
 @entry
 def ondemand(k, tid, file, offset, request, hit_marker):
-    return readahead.ondemand_readahead(k, tid, file, offset, request, hit_marker)
+    return readahead.ondemand_readahead(k, tid, file, offset, request, hit_marker, 0)
 
 
 @pytest.mark.parametrize(
