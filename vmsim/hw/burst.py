@@ -174,9 +174,7 @@ def _mmu_for(fixed, huge):
 
     @inlined
     def refill(k, pt, slot, write, tag):
-        """What a walk to the leaf entry at `slot` enters in the TLB for `tag`, 0 if the access faults; marks the entry, and notes what
-        may be done through it from now on.
-        """
+        """What a walk to the leaf entry at `slot` enters in the TLB for `tag`, 0 if the access faults; marks the entry."""
         pte = pt[slot]
         needed = PTE_PRESENT + PTE_YOUNG + PTE_PROTNONE + write * (PTE_WRITE + PTE_DIRTY)
         if ~(pte ^ PTE_PROTNONE) & needed != 0:
@@ -184,9 +182,7 @@ def _mmu_for(fixed, huge):
             if pte == 0:
                 return 0
             pt[slot] = pte
-        writes = pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY
-        k.ready[slot] = READY_READ | READY_WRITE if writes else READY_READ
-        return tag | TAG_WRITE if writes else tag
+        return tag | TAG_WRITE if pte & (PTE_WRITE | PTE_DIRTY) == PTE_WRITE | PTE_DIRTY else tag
 
     @compiled
     def burst(k, cpu, tid, apart, work_ns, counts):
@@ -220,7 +216,7 @@ def _mmu_for(fixed, huge):
         most = WIDE_BLOCK if wide else BLOCK
         # Whether entries have to be looked at, so that they are asked for as well: where a burst goes on after a fault, and after an
         # access that had to.
-        looks = pos
+        looks = 0 if wide else pos
         reason = ACCESS_DONE
         while pos < end and reason == ACCESS_DONE:
             if wide:
@@ -267,15 +263,17 @@ def _mmu_for(fixed, huge):
                 slot, level = slots[pos & (FETCHED - 1)], upper
                 if huge and slot < 0:
                     slot, level = -slot, upper - 1
-                known = k.ready[slot]
+                known = 0 if wide else k.ready[slot]
                 if known & (READY_READ << write) != 0:
                     tag |= (known & READY_WRITE) // READY_WRITE * TAG_WRITE
                 else:
-                    looks = 1
                     tag = refill(k, pt, slot, write, tag)
                     if tag == 0:
                         reason = ACCESS_FAULT
                         break
+                    if not wide:
+                        looks = 1
+                        k.ready[slot] = READY_READ | (READY_WRITE if tag & TAG_WRITE != 0 else 0)
                 spared = spared_levels(k, pwc, level, prefix, vpn)
                 if huge and level < upper:
                     counts[N_HUGE_WALKS + spared] += 1

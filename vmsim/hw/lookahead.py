@@ -1,6 +1,7 @@
 """Looking ahead of the access loop: where the leaf entries of the accesses to come stand, asked of the host's cache before they are used.
 
 What is asked for is the byte that `ready` has for an entry.  The entry itself, which is needed where that says nothing, comes later.
+Where even the bytes are too many for the host's caches, the entries are asked for, and the bytes left alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ FETCHED = 64  # leaf slots that are noted, in a ring
 
 @inlined
 def look_at(k, slots, first, last):
-    """Ask for the entries of the accesses first..last - 1 of which nothing is known."""
+    """Ask for the entries of the accesses first..last - 1 of which nothing is known yet."""
     for i in range(first, last):
         slot = max(slots[i & (FETCHED - 1)], -slots[i & (FETCHED - 1)])
         if k.ready[slot] == 0:
@@ -48,7 +49,6 @@ def lookahead_for(geo, huge):
         slots[i & (FETCHED - 1)] = slot
         if huge and k.pt[node + NODE_COUNT] & TABLE_HUGE != 0:
             slots[i & (FETCHED - 1)] = -(node + NODE_ENTRIES)
-        prefetch(k.ready, slot >> 3)
 
     @inlined
     def find(k, pgd, buffer, slots, first, last, levels):
@@ -74,6 +74,7 @@ def lookahead_for(geo, huge):
             slot = entry_slot(k, node, levels, vpn)
             if levels == geo(k, G_LEVELS) - 1:
                 keep(k, slots, i, node, slot)
+                prefetch(k.ready, slot >> 3)
             else:
                 slots[i & (FETCHED - 1)] = slot
                 prefetch(k.pt, slot)
@@ -85,7 +86,9 @@ def lookahead_for(geo, huge):
         leaf = geo(k, G_LEVELS) - 1
         for i in range(first, last):
             node = k.pt[slots[i & (FETCHED - 1)]]
-            keep(k, slots, i, node, entry_slot(k, node, leaf, buffer[i] >> 1))
+            slot = entry_slot(k, node, leaf, buffer[i] >> 1)
+            keep(k, slots, i, node, slot)
+            prefetch(k.pt, slot)
         return last
 
     return is_beyond, below, find, fetch
