@@ -176,7 +176,8 @@ def _fork(case: Case, run: Run, view: View) -> Iterator[Check]:
             yield from view.counted(phase, "thp_fault_alloc", EXACT)
             yield from view.counted(phase, "thp_split", EXACT)
     yield from view.check(
-        "children minflt", Tolerance(0, _CHILD_START), lambda each: each.phase("child_exit").get("rusage_children", {}).get("minflt"),
+        "children minflt", Tolerance(0, _CHILD_START * run.number("children", 1)),
+        lambda each: each.phase("child_exit").get("rusage_children", {}).get("minflt"),
         view.simulated.facts.get("children_minflt", 0),
     )  # fmt: skip
 
