@@ -15,6 +15,7 @@ from vmsim.struct import kernel as kn
 from vmsim.struct.costs import COST_NAMES
 from vmsim.struct.jit import entry
 from vmsim.struct.kernel import Kernel, table_rows
+from vmsim.struct.pages import READY_SHIFT
 from vmsim.struct.tasks import T_BUF_LEN, T_BUF_POS, T_MM
 from vmsim.struct.vmas import MM_PGD
 
@@ -146,7 +147,7 @@ class Rig:
         """Set page-table entries by vpn."""
         for vpn, pte in entries.items():
             self.kernel.pt[self.slot(mm, vpn)] = pte
-            self.kernel.ready[self.slot(mm, vpn)] = 0
+            self.kernel.ready[self.slot(mm, vpn) >> READY_SHIFT] = 0
 
     def map_huge(self, mm: int, entries: Mapping[int, int]) -> None:
         """Map huge pages in the place of tables, by their first pages."""

@@ -10,7 +10,7 @@ the TLBs before a walk is part of the walk's cost.
 from __future__ import annotations
 
 from vmsim.arch.profile import geometry, get_profile
-from vmsim.hw.lookahead import FETCHED, look_at, lookahead_for
+from vmsim.hw.lookahead import FETCHED, look_at, lookahead_for, ready_of, set_ready
 from vmsim.hw.tlb import (
     PWC_LEVEL_ENTRIES,
     TAG_VALID,
@@ -263,7 +263,7 @@ def _mmu_for(fixed, huge):
                 slot, level = slots[pos & (FETCHED - 1)], upper
                 if huge and slot < 0:
                     slot, level = -slot, upper - 1
-                known = 0 if wide else k.ready[slot]
+                known = 0 if wide else ready_of(k, slot)
                 if known & (READY_READ << write) != 0:
                     tag |= (known & READY_WRITE) // READY_WRITE * TAG_WRITE
                 else:
@@ -273,7 +273,7 @@ def _mmu_for(fixed, huge):
                         break
                     if not wide:
                         looks = 1
-                        k.ready[slot] = READY_READ | (READY_WRITE if tag & TAG_WRITE != 0 else 0)
+                        set_ready(k, slot, READY_READ | (READY_WRITE if tag & TAG_WRITE != 0 else 0))
                 spared = spared_levels(k, pwc, level, prefix, vpn)
                 if huge and level < upper:
                     counts[N_HUGE_WALKS + spared] += 1

@@ -1,16 +1,31 @@
 """Looking ahead of the access loop: where the leaf entries of the accesses to come stand, asked of the host's cache before they are used.
 
-What is asked for is the byte that `ready` has for an entry.  The entry itself, which is needed where that says nothing, comes later.
-Where even the bytes are too many for the host's caches, the entries are asked for, and the bytes left alone.
+What is asked for is the bits that `ready` has for an entry.  The entry itself, which is needed where that says nothing, comes later.
+Where even these are too many for the host's caches, the entries are asked for, and the bits left alone.
 """
 
 from __future__ import annotations
 
 from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, TABLE_HUGE
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
+from vmsim.struct.pages import READY_BITS, READY_LOW, READY_MASK, READY_SHIFT
 from vmsim.struct.ways import inlined, prefetch
 
 FETCHED = 64  # leaf slots that are noted, in a ring
+
+
+@inlined
+def ready_of(k, slot):
+    """What is known of the entry at `slot` (READY_*), in the lowest bits; those above are other entries'."""
+    return k.ready[slot >> READY_SHIFT] >> (slot & READY_LOW) * READY_BITS
+
+
+@inlined
+def set_ready(k, slot, known):
+    """Note what is known of the entry at `slot`, one of READY_*, or 0 for nothing."""
+    shift = (slot & READY_LOW) * READY_BITS
+    byte = int(k.ready[slot >> READY_SHIFT]) & ~(READY_MASK << shift) | known << shift
+    k.ready[slot >> READY_SHIFT] = (byte + 128 & 255) - 128  # a signed byte
 
 
 @inlined
@@ -18,7 +33,7 @@ def look_at(k, slots, first, last):
     """Ask for the entries of the accesses first..last - 1 of which nothing is known yet."""
     for i in range(first, last):
         slot = max(slots[i & (FETCHED - 1)], -slots[i & (FETCHED - 1)])
-        if k.ready[slot] == 0:
+        if ready_of(k, slot) & READY_MASK == 0:
             prefetch(k.pt, slot)
 
 
@@ -74,7 +89,7 @@ def lookahead_for(geo, huge):
             slot = entry_slot(k, node, levels, vpn)
             if levels == geo(k, G_LEVELS) - 1:
                 keep(k, slots, i, node, slot)
-                prefetch(k.ready, slot >> 3)
+                prefetch(k.ready, slot >> READY_SHIFT + 3)
             else:
                 slots[i & (FETCHED - 1)] = slot
                 prefetch(k.pt, slot)

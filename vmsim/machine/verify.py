@@ -249,7 +249,8 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
 
 def _check_ready(kernel: Kernel, where: str, node: int, row: Ints) -> Iterator[str]:
     """What is known of the entries of a last-level table must be so: nothing is known of one that the MMU would still have to change."""
-    known = kernel.ready[node + _NODE_ENTRIES : node + _NODE_ENTRIES + len(row)]
+    slots = node + _NODE_ENTRIES + np.arange(len(row))
+    known = kernel.ready[slots >> p.READY_SHIFT] >> (slots & p.READY_LOW) * p.READY_BITS & p.READY_MASK
     writes = row & (p.PTE_WRITE | p.PTE_DIRTY) == p.PTE_WRITE | p.PTE_DIRTY
     usable = row & (p.PTE_PRESENT | p.PTE_YOUNG | p.PTE_PROTNONE) == p.PTE_PRESENT | p.PTE_YOUNG
     right = (known == 0) | usable & (known == np.where(writes, p.READY_READ | p.READY_WRITE, p.READY_READ))

@@ -1,5 +1,6 @@
 """Writing page-table entries, and finding the tables that are there.   Follows arch/x86/include/asm/pgtable.h of v4.4."""
 
+from vmsim.hw.lookahead import set_ready
 from vmsim.hw.walk import NODE_COUNT, NODE_ENTRIES, leaf_pages, leaf_slot, table_index
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import G_BITS, G_LEVELS, G_SHIFT
@@ -12,7 +13,7 @@ NODE_PFN = 0
 def write_pte(k, slot, entry):
     """Write a leaf entry; what was known of the one before is forgotten."""
     k.pt[slot] = entry
-    k.ready[slot] = 0
+    set_ready(k, slot, 0)
 
 
 @compiled

@@ -17,7 +17,7 @@ from vmsim.struct.costs import NR_COSTS
 from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, PATTERN_COLUMNS
 from vmsim.struct.jit import JIT
 from vmsim.struct.ledger import NR_LEDGER
-from vmsim.struct.pages import FRAME_COLUMNS, NR_ZONES, PVEC_COLUMNS, ZONE_COLUMNS
+from vmsim.struct.pages import FRAME_COLUMNS, NR_ZONES, PVEC_COLUMNS, READY_SHIFT, ZONE_COLUMNS
 from vmsim.struct.reclaim import NODE_COLUMNS, SCAN_COLUMNS
 from vmsim.struct.streams import STREAM_BUFFER, STREAM_COLUMNS
 from vmsim.struct.swaps import DEV_COLUMNS, MAX_SWAPFILES, SWAP_COLUMNS, SWAPFILE_CLUSTER
@@ -314,8 +314,9 @@ def table_rows(
         words += level
     rows = {
         "frame": frames + 64, "free_stack": frames + 64, "pageblock": frames // MIN_PAGEBLOCK + 2, "chain": 4 * frames + 4096, "vma": vmas,
-        "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": entries, "ready": entries,
-        "file": 4096, "pcache": slots, "bio": NR_BIOS, "bio_page": NR_BIO_PAGES, "task": tasks + 8, "reg": tasks + 8,
+        "vindex": vmas // 8 + 4096, "vchild": vmas // 8 + 4096, "anon_vma": vmas, "mm": tasks + 8, "pt": entries,
+        "ready": (entries >> READY_SHIFT) + 8, "file": 4096, "pcache": slots,
+        "bio": NR_BIOS, "bio_page": NR_BIO_PAGES, "task": tasks + 8, "reg": tasks + 8,
         "rlim": tasks + 8, "code": code + 64, "abuf": tasks + 8, "pattern": patterns + 1, "pattern_table": pattern_table + 1,
         "led": NR_LEDGER, "cpu_led": cpus, "task_led": tasks + 8, "vmstat": NR_VMSTAT, "cost": NR_COSTS, "sysctl": NR_SYSCTL,
         "rule": 128, "image": IMAGE_ROWS, "geo": NR_GEOMETRY, "tlb_tag": cpus, "pwc_tag": cpus, "tlb_stat": cpus,

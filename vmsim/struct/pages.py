@@ -53,10 +53,14 @@ PTE_ZERO = 32  # maps the zero page
 PTE_SWAP = 64  # not present: the rest is a swap entry (a slot of `swap_map`)
 PTE_SHIFT = 12
 
-# What `ready` says of a leaf entry; 0: look at the entry itself.  It is a byte an entry: the entries of a few GiB are too many for the
-# host's caches and TLB, these aren't.
+# What `ready` says of a leaf entry; 0: look at the entry itself.  It has two bits for each, four entries a byte: the entries of a few
+# GiB are too many for the host's caches and TLB, their bits aren't.
+READY_BITS = 2
+READY_SHIFT = 2  # entries a byte, as a power of two
 READY_READ = 1  # a read needs no change of the entry
 READY_WRITE = 2  # nor does a write
+READY_LOW = (1 << READY_SHIFT) - 1
+READY_MASK = (1 << READY_BITS) - 1
 
 ZERO_PFN = 0
 

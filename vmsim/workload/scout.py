@@ -20,7 +20,7 @@ from vmsim.struct.files import (
     PAT_STATE,
 )
 from vmsim.struct.jit import compiled
-from vmsim.struct.pages import FRAME_COLUMNS, PTE_PRESENT, PTE_SHIFT
+from vmsim.struct.pages import FRAME_COLUMNS, PTE_PRESENT, PTE_SHIFT, READY_SHIFT
 from vmsim.struct.vmas import INDEX_FANOUT, INDEX_SUMMARY, V_FILE, V_PGOFF, V_START, VMA_COLUMNS
 from vmsim.struct.ways import prefetch
 from vmsim.workload.generator import xorshift64
@@ -43,7 +43,7 @@ def _first_lines(k, mm, p, at, vpn):
     p[PAT_SCOUT_SLOT + at] = slot
     p[PAT_SCOUT_NODE + at] = node
     prefetch(k.pt, slot)
-    prefetch(k.ready, slot >> 3)
+    prefetch(k.ready, slot >> READY_SHIFT + 3)
     prefetch(k.vchild[0], (node * INDEX_FANOUT + (vpn & _LOW)) >> 1)
     prefetch(k.vindex[node], (vpn & _LOW) >> 5)
     prefetch(k.vindex[node], INDEX_SUMMARY)

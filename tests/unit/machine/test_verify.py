@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from scenario import PAGE, mmap, run, sweep
 
@@ -119,12 +120,19 @@ def page_cache_slot(kernel: Kernel) -> None:
     kernel.pcache[[slot, slot + 1]] = kernel.pcache[[slot + 1, slot]]
 
 
+def known_entry(kernel: Kernel, known: int) -> int:
+    """The first entry of which that is known."""
+    slots = np.arange(4 * len(kernel.ready))
+    return int(slots[kernel.ready[slots >> 2] >> (slots & 3) * 2 & 3 == known][0])
+
+
 def age_an_entry(kernel: Kernel) -> None:
-    kernel.pt[kernel.ready.nonzero()[0][0]] &= ~p.PTE_YOUNG
+    kernel.pt[known_entry(kernel, p.READY_READ)] &= ~p.PTE_YOUNG
 
 
 def take_a_clean_entry_for_dirty(kernel: Kernel) -> None:
-    kernel.ready[(kernel.ready == p.READY_READ).nonzero()[0][0]] |= p.READY_WRITE
+    slot = known_entry(kernel, p.READY_READ)
+    kernel.ready[slot >> 2] ^= np.array(p.READY_WRITE << (slot & 3) * 2).astype(np.int8)
 
 
 DAMAGE = {
