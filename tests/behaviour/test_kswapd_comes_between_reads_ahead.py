@@ -6,7 +6,9 @@ memory in 256 MiB).
 """
 
 import pytest
-from scenario import PAGE, Outcome, run
+from scenario import PAGE, Outcome, finish, mmap, phase, run, start, sweep
+
+from vmsim.struct.files import FI_RA_REST
 
 ANON = 31612
 PIECES = 4096
@@ -37,3 +39,18 @@ def test_a_reader_hardly_reclaims_for_itself() -> None:
     assert stolen(outcome, "kswapd") > 40_000
     assert stolen(outcome, "direct") < stolen(outcome, "kswapd") / 50
     assert stolen(read_twice(preempted=False), "direct") > 4 * stolen(outcome, "direct")
+
+
+def test_a_call_reads_all_of_its_window() -> None:
+    """What is left of a window when kswapd comes between is read before the call returns, not by the next one."""
+    read = {"pread": {"file": "big", "length": PAGE, "offset": f"round * {PAGE}"}}
+    built = start(
+        [mmap("20 MiB"), sweep(count=5120, op="write"), {"loop": {"count": 8000, "as": "round", "steps": [phase("call", read)]}}],
+        version="6.1", ram="32 MiB", image="none", files={"big": {"size": "64 MiB"}},
+    )  # fmt: skip
+    left: list[int] = []
+    built.machine.on_mark = lambda: left.append(int(built.kernel.file[built.file_ids["big"], FI_RA_REST]))
+    outcome = finish(built)
+    assert stolen(outcome, "kswapd") > 2000
+    assert len(left) == 2 * 8000
+    assert not any(left)

@@ -130,13 +130,14 @@ def do_generic_file_read(k, tid, file, pos, count, moves):
     done = k.task[tid, T_STAGE_ARG]
     end = min(pos + count, k.file[file, FI_SIZE])
     last = (pos + count + page - 1) >> shift
-    while pos + done < end:
+    while pos + done < end or k.file[file, FI_RA_REST] != 0:
         at = pos + done
         index = at >> shift
         if k.file[file, FI_RA_REST] != 0:
             submit_rest(k, tid, file)
             if cond_resched(k, tid):
                 return -EWAIT
+            continue
         pfn = page_for_read(k, tid, file, index, last - index)
         if pfn == PAGE_FAILED:
             _end_read(k, tid, file, pos, done, moves)
@@ -153,7 +154,7 @@ def do_generic_file_read(k, tid, file, pos, count, moves):
         if moves_along:
             k.file[file, FI_PREV_POS] = at + piece
         k.task[tid, T_STAGE_ARG] = done
-        if pos + done < end and cond_resched(k, tid):
+        if (pos + done < end or k.file[file, FI_RA_REST] != 0) and cond_resched(k, tid):
             return -EWAIT
     return _end_read(k, tid, file, pos, done, moves)
 

@@ -181,6 +181,7 @@ def shrink_lruvec_begin(k, s, lruvec):
     s[S_LRU_RECLAIMED] = 0
     s[S_IN_ZONE] = 1
     s[S_NEXT_LRU] = 0
+    s[S_STALLED] = 0
     if k.rule[R_LRU_GEN] != 0:
         lru_add_drain(k)
         lru_gen_begin(k, s)

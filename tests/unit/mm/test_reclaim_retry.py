@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from two_zones import make_kernel
 
-from vmsim.arch.rules import rules_of
 from vmsim.mm import page_alloc_slow, vmscan_direct
-from vmsim.mm.boot import add_zone
 from vmsim.struct import pages as p
 from vmsim.struct.jit import entry
-from vmsim.struct.kernel import SC_NR_FRAMES, Kernel, table_rows
+from vmsim.struct.kernel import Kernel
 from vmsim.struct.reclaim import N_KSWAPD_FAILURES, N_SWAP_FREE, S_PROGRESS
 from vmsim.struct.tasks import T_NO_PROGRESS
 from vmsim.struct.vmstat import NR_FILE_DIRTY, NR_WRITEBACK
@@ -27,17 +26,6 @@ def retries(k, progress):
 @entry
 def unthrottled(k):
     return 1 if vmscan_direct.skip_throttle_noprogress(k) else 0
-
-
-def make_kernel(version: str) -> Kernel:
-    """Two zones, [1, 11) and [11, 41)."""
-    kernel = Kernel(table_rows(frames=41, cpus=1, tasks=2, pcache=1, code=1, patterns=1, pattern_table=1))
-    kernel.sc[SC_NR_FRAMES] = 41
-    add_zone(kernel.k, 1, 11, 10)
-    add_zone(kernel.k, 11, 41, 25)
-    for rule, holds in enumerate(rules_of(version)):
-        kernel.rule[rule] = holds
-    return kernel
 
 
 NUMBERS = st.fixed_dictionaries(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from two_zones import make_kernel
 
-from vmsim.arch.rules import rules_of
 from vmsim.mm import vmscan
-from vmsim.mm.boot import add_zone, finish_boot
 from vmsim.struct import pages as p
 from vmsim.struct.jit import entry
-from vmsim.struct.kernel import SC_NR_FRAMES, Kernel, table_rows
-from vmsim.struct.reclaim import S_IS_KSWAPD, S_LRU_NR, S_TO_RECLAIM
+from vmsim.struct.kernel import Kernel
+from vmsim.struct.reclaim import DEF_PRIORITY, S_IS_KSWAPD, S_LRU_NR, S_PRIORITY, S_TO_RECLAIM
 from vmsim.struct.tasks import T_WAIT, T_WAIT_ARG, WAIT_ISOLATED
 
 TASK = 1
@@ -26,6 +25,12 @@ def too_many(k, lruvec, lru):
 
 
 @entry
+def begin(k):
+    """Another pass of the task over the lists."""
+    vmscan.shrink_lruvec_begin(k, k.scan[1], 0)
+
+
+@entry
 def step(k):
     """One round of the pass; where it stalls, the task's wait as well."""
     outcome = vmscan.shrink_lruvec_step(k, k.scan[1], 0)
@@ -34,26 +39,15 @@ def step(k):
     return outcome
 
 
-def make_kernel(version: str) -> Kernel:
-    """Two zones with empty lists, of which the tests only change the counts."""
-    kernel = Kernel(table_rows(frames=41, cpus=2, tasks=2, pcache=1, code=1, patterns=1, pattern_table=1))
-    kernel.sc[SC_NR_FRAMES] = 41
-    add_zone(kernel.k, 1, 11, 10)
-    add_zone(kernel.k, 11, 41, 25)
-    for rule, holds in enumerate(rules_of(version)):
-        kernel.rule[rule] = holds
-    finish_boot(kernel.k)
-    return kernel
-
-
 def scanning(version: str, inactive: int, isolated: int, kswapd: int = 0) -> Kernel:
     """A pass that has only the first zone's inactive file list left to scan."""
-    kernel = make_kernel(version)
+    kernel = make_kernel(version, cpus=2)
     kernel.zone[0, p.Z_LRU + p.LRU_INACTIVE_FILE] = inactive
     kernel.zone[0, p.Z_ISOLATED + 1] = isolated
     kernel.scan[TASK, S_LRU_NR + p.LRU_INACTIVE_FILE] = PLANNED
     kernel.scan[TASK, S_TO_RECLAIM] = 32
     kernel.scan[TASK, S_IS_KSWAPD] = kswapd
+    kernel.scan[TASK, S_PRIORITY] = DEF_PRIORITY
     return kernel
 
 
@@ -62,7 +56,7 @@ def scanning(version: str, inactive: int, isolated: int, kswapd: int = 0) -> Ker
 def test_an_eighth_of_the_inactive_list_may_be_isolated(version: str, inactive: int, isolated: tuple[int, int]) -> None:
     """The zone's pages count, or since 4.8 the node's; anonymous and file pages apart."""
     for kind, lru in enumerate(LISTS):
-        kernel = make_kernel(version)
+        kernel = make_kernel(version, cpus=2)
         kernel.zone[0, p.Z_LRU + lru] = inactive
         for zone in range(2):
             kernel.zone[zone, p.Z_ISOLATED + kind] = isolated[zone]
@@ -88,6 +82,14 @@ def test_a_task_waits_100_ms_at_a_time_until_pages_are_back() -> None:
     kernel.zone[0, p.Z_ISOLATED + 1] = 10
     assert step(kernel.k) == vmscan.SHRINK_ON
     assert kernel.scan[TASK, S_LRU_NR + p.LRU_INACTIVE_FILE] == PLANNED - 32
+
+
+def test_a_wait_that_was_given_up_does_not_count_for_the_next_pass() -> None:
+    """Read-ahead reclaims without waiting: the task's next pass waits before it passes over a batch."""
+    kernel = scanning("6.1", inactive=80 << 12, isolated=40 << 12)  # enough that the pass scans some at its priority
+    assert step(kernel.k) == vmscan.SHRINK_STALLED
+    begin(kernel.k)
+    assert step(kernel.k) == vmscan.SHRINK_STALLED
 
 
 def test_later_a_task_waits_20_ms_once_a_batch_and_passes_over_it() -> None:

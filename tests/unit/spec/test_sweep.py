@@ -89,7 +89,10 @@ def test_mistakes(tmp_path, sweep, line, told):
 def test_what_curves_may_show(tmp_path):
     """Phases, with their task's name or not, and counters of a phase and of the run."""
     path = tmp_path / "good.yaml"
-    work = "{phase: {name: work, steps: [{compute: 1 us}]}}"
-    names = "[work, work (t), pswpin, work.pswpin, work (t).ru_majflt, signals, vma_count]"
-    path.write_text(f"title: good\nmachine: laptop-ssd\ntasks: [{{name: t, program: [{work}]}}]\ncurves: {{y: {names}}}\n")
-    assert len(load_experiment(path).curves.y) == 7
+    phases = ", ".join(f"{{phase: {{name: {name}, steps: [{{compute: 1 us}}]}}}}" for name in ("work", "v1.0"))
+    names = [f"{name}{more}" for name in ("work", "v1.0") for more in ("", " (t)", ".pswpin", " (t).ru_majflt")]
+    names += ["pswpin", "signals", "vma_count"]
+    path.write_text(
+        f"title: good\nmachine: laptop-ssd\ntasks: [{{name: t, program: [{phases}]}}]\ncurves: {{y: [{', '.join(names)}]}}\n"
+    )
+    assert load_experiment(path).curves.y == tuple(names)
