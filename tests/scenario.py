@@ -31,7 +31,7 @@ def scenario(program: Steps = (), tasks: Sequence[Mapping[str, Any]] | None = No
     defaults.
     """
     kernel = {"version": given.pop("version", "4.4"), "sysctl": given.pop("sysctl", {})}
-    for key in ("fault_around_bytes", "lru_gen", "rules", "transparent_hugepage"):
+    for key in ("fault_around_bytes", "lru_gen", "rules", "slab", "transparent_hugepage"):
         if key in given:
             kernel[key] = given.pop(key)
     files = given.pop("files", {})

@@ -24,6 +24,8 @@ SHORT = st.fixed_dictionaries(
         "swappiness": st.sampled_from([0, 60, 100]),
         "lru_gen": st.booleans(),
         "huge": st.booleans(),
+        "slab": st.sampled_from([{}, {"dentries": 100}, {"dentries": 400, "inodes": 90}, {"inodes": 90}]),
+        "vfs_cache_pressure": st.sampled_from([0, 100, 400]),
     }
 )
 
@@ -34,7 +36,8 @@ def test_any_program_keeps_the_laws_when_memory_is_short(machine: dict[str, Any]
     """The same as with plenty of memory: verify at random times and at the end. Tasks may be killed, the machine may not hang."""
     machine |= {"arch": "x86_64", "ram": short["ram"], "devices": {"sda": {"type": short["device"]}}}
     machine["sysctl"] = machine["sysctl"] | {"vm.page-cluster": short["page_cluster"], "vm.swappiness": short["swappiness"]}
-    machine["sysctl"]["vm.overcommit_memory"] = 1
+    machine["sysctl"] |= {"vm.overcommit_memory": 1, "vm.vfs_cache_pressure": short["vfs_cache_pressure"]}
+    machine["slab"] = short["slab"]
     machine["files"]["disk"]["cached"] = "none"
     machine["lru_gen"] = short["lru_gen"] and machine["version"] in ("6.1", "6.18")
     machine["transparent_hugepage"] = "always" if short["huge"] and machine["version"] in ("4.3", "4.4") else "never"

@@ -117,6 +117,10 @@ RULES = (
     Rule("fault_around_forgives", "6.1", None, "a fault that maps pages around it forgives a miss for each that is cached; before, for each that it maps", "7267ec008b5c (4.8): filemap_map_pages"),
     Rule("readahead_is_preempted", "6.1", None, "on one CPU kswapd runs as soon as a page that is read ahead has woken it, before the next is allocated", "page_alloc.c: might_alloc is a point of preemption with PREEMPT_VOLUNTARY, as distributions have it"),
     Rule("isolated_waits_once", "6.1", None, "a task that finds too many pages isolated by other reclaimers waits once, 20 ms, and passes over the list; before, 100 ms at a time until they are back", "vmscan.c: shrink_inactive_list since 4.14; reclaim_throttle since 5.16"),
+    Rule("slab_by_priority", "6.1", None, "slab caches are scanned by reclaim's priority, and what was put off likewise; before, in proportion to the pages scanned of those on the lists", "9092c71bb724 (4.16), 18bb473e5031 (5.13): do_shrink_slab"),
+    Rule("shadow_nodes_halve", "6.1", None, "of the page cache's nodes that hold only shadows there may be an eighth of the pages on lists and in slabs, and half of what is beyond that goes at a time; before, a 16th of all pages, and the excess is scanned as other slabs are", "4b85afbdacd2 (4.20): zero-seek shrinkers; workingset.c of v6.1: count_shadow_nodes"),
+    Rule("used_once_goes", "6.1", None, "dentries and inodes that were used once are freed when the shrinker comes to them; before, it passes over each once", "dcache.c of v6.1: retain_dentry, inode.c of v4.19: inode_lru_list_add; before, dput and iput_final mark each as referenced"),
+    Rule("drop_slab_doubles", "6.1", None, "drop_caches goes on while a round frees more than 1 slab object, then 3, 7, 15, ...; before, more than 10", "vmscan.c of v6.1: drop_slab_node"),
 )  # fmt: skip
 
 

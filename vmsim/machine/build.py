@@ -25,6 +25,7 @@ from vmsim.machine.task import Task
 from vmsim.mm.boot import boot_writeback, clear_ledger
 from vmsim.mm.exec import fill_page_cache, image_create, mm_create
 from vmsim.mm.ext2 import indirect_blocks
+from vmsim.mm.super import fill_super
 from vmsim.spec.counters import PSI_COUNTERS
 from vmsim.spec.devices import Hdd
 from vmsim.spec.experiment import OutputsSpec, Scenario
@@ -175,7 +176,7 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
         row[f.FI_PREV_POS] = -1
         row[f.FI_FAULT_AROUND] = 1
         row[f.FI_DEVICE] = -1
-        kernel.sc[kn.SC_PCACHE_NEXT] += pages
+        kernel.sc[kn.SC_PCACHE_NEXT] = f.next_slots(int(kernel.sc[kn.SC_PCACHE_NEXT]), pages)
         kernel.sc[kn.SC_FILE_NEXT] = number
         if spec and spec.fs == "tmpfs":
             row[f.FI_KIND] = f.FILE_TMPFS
@@ -200,6 +201,17 @@ def _fill_files(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[Fi
     return ids
 
 
+def _fill_super(kernel: Kernel, scenario: Scenario, table: Mapping[str, tuple[FileSpec | None, int]]) -> None:
+    """Dentries and inodes: those that the kernel's `slab` states, and one of each for every file on a device."""
+    slab = scenario.kernel.slab
+    if slab.dentries + slab.inodes == 0:
+        return
+    files = sum(spec is not None and spec.fs != "tmpfs" for spec, _ in table.values())
+    if not fill_super(kernel.k, files, slab.dentries, slab.inodes):
+        memory = format_bytes(scenario.machine.ram)
+        raise VmsimError(f"kernel slab: {slab.dentries} dentries and {slab.inodes} inodes do not fit in {memory} of memory")
+
+
 def _add_indirect_blocks(kernel: Kernel, file: int, page_size: int) -> None:
     """The file of an ext2 file's indirect blocks."""
     pages = sum(indirect_blocks(int(kernel.file[file, f.FI_LINEAR]), page_size))
@@ -217,7 +229,7 @@ def _add_indirect_blocks(kernel: Kernel, file: int, page_size: int) -> None:
     row[f.FI_DEVICE] = kernel.file[file, f.FI_DEVICE]
     row[f.FI_BLOCK] = kernel.bdi[row[f.FI_DEVICE], BD_NEXT_BLOCK]
     kernel.bdi[row[f.FI_DEVICE], BD_NEXT_BLOCK] += pages
-    kernel.sc[kn.SC_PCACHE_NEXT] += pages
+    kernel.sc[kn.SC_PCACHE_NEXT] = f.next_slots(int(kernel.sc[kn.SC_PCACHE_NEXT]), pages)
 
 
 def _layout(kernel: Kernel, page_size: int) -> tuple[int, int]:
@@ -301,12 +313,14 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
         zones[-1].end, machine.cpus, len(instances) + daemon_count(machine) + made, sum(pages for _, pages in table.values()),
         len(assembly.code) + daemon_count(machine), len(assembly.patterns) + made * most_patterns,
         sum(table_size(use) for use in assembly.patterns), len(assembly.traces), swap_slots(machine),
+        scenario.kernel.slab.dentries + scenario.kernel.slab.inodes,
     )  # fmt: skip
     kernel = Kernel(rows)
     streams = Streams(seed, index)
     _fill_settings(kernel, scenario)
     boot(kernel, zones, scenario)
     _fill_files(kernel, scenario, table)
+    _fill_super(kernel, scenario, table)
     _forbid_mmap(kernel, scenario, ids)
     _fill_image(kernel, machine.page_size, ids)
     if assembly.code:

@@ -1,6 +1,6 @@
 """The Mem-Info part of an OOM report.   Follows mm/page_alloc.c (show_free_areas) and lib/show_mem.c of v4.4; of 6.x by rules.
 
-What is counted for each zone is counted frame by frame. Lines of what isn't modelled (slab, bounce buffers, CMA) are there with 0.
+What is counted for each zone is counted frame by frame. Lines of what isn't modelled (bounce buffers, CMA) are there with 0.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from vmsim.struct import pages as p
 from vmsim.struct import reclaim as rc
 from vmsim.struct.kernel import Kernel
 from vmsim.struct.rules import R_OOM_REPORT_6_1
+from vmsim.struct.slab import SL_FIRST, SL_PAGES
 from vmsim.struct.vmstat import VMSTAT_NAMES
 
 _ORDERS = 11  # MAX_ORDER
@@ -35,6 +36,7 @@ class ZonePages:
     mapped: int
     shmem: int
     pagetables: int
+    slab: int
 
 
 class MemInfo:
@@ -115,8 +117,8 @@ class MemInfo:
             "active_anon": active_anon, "inactive_anon": inactive_anon, "active_file": active_file, "inactive_file": inactive_file,
             "unevictable": unevictable, "isolated(anon)": self._isolated(0, number), "isolated(file)": self._isolated(1, number),
             "present": int(row[p.Z_PRESENT]), "managed": int(row[p.Z_MANAGED]), "mlocked": found.mlocked, "dirty": found.dirty,
-            "writeback": found.writeback, "mapped": found.mapped, "shmem": found.shmem, "slab_reclaimable": 0, "slab_unreclaimable": 0,
-            "kernel_stack": 0, "pagetables": found.pagetables, "unstable": 0, "bounce": 0,
+            "writeback": found.writeback, "mapped": found.mapped, "shmem": found.shmem, "slab_reclaimable": found.slab,
+            "slab_unreclaimable": 0, "kernel_stack": 0, "pagetables": found.pagetables, "unstable": 0, "bounce": 0,
             "free_pcp": int(self.kernel.pcp[:, number].sum()), "local_pcp": int(self.kernel.pcp[self.cpu, number]), "free_cma": 0,
             "writeback_tmp": 0,
         }  # fmt: skip
@@ -189,6 +191,16 @@ def _handed_out(kernel: Kernel, zone: NDArray[np.int64]) -> Iterator[NDArray[np.
             yield kernel.frame[first : min(first + _CHUNK, high)]
 
 
+def slab_frames(kernel: Kernel) -> NDArray[np.int64]:
+    """The frames of all slab caches."""
+    frames: list[int] = []
+    for at, count in kernel.slab[:, [SL_FIRST, SL_PAGES]].tolist():
+        for _ in range(count):
+            frames.append(at)
+            at = int(kernel.frame[at, p.P_INDEX])
+    return np.array(frames, np.int64)
+
+
 def zone_pages(kernel: Kernel, number: int) -> ZonePages:
     """Count a zone's pages by their flags."""
     zone = kernel.zone[number]
@@ -211,4 +223,6 @@ def zone_pages(kernel: Kernel, number: int) -> ZonePages:
                 flags & p.PG_TABLE,
             )
         ]
-    return ZonePages(tuple(lists.tolist()), *counts.tolist())
+    frames = slab_frames(kernel)
+    slab = int(np.sum((frames >= zone[p.Z_START_PFN]) & (frames < zone[p.Z_FIRST_PFN] + zone[p.Z_MANAGED])))
+    return ZonePages(tuple(lists.tolist()), *(*counts.tolist(), slab))

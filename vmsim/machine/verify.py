@@ -15,10 +15,10 @@ from vmsim.errors import ImpossibleState
 from vmsim.hw.walk import TABLE_HUGE
 from vmsim.machine.generations import generation_lists, generation_sizes, list_of, page_counts, zone_lists
 from vmsim.machine.verify_huge import check_huge, free_blocks
+from vmsim.machine.verify_slab import check_slab
 from vmsim.machine.verify_swap import check_swap
 from vmsim.machine.verify_vmas import check_objects, check_vmas, vma_bounds
 from vmsim.machine.verify_writeback import check_writeback
-from vmsim.mm.radix_tree import NODE_SLOTS
 from vmsim.mm.rmap import CH_MAPPING, CH_NEXT
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
@@ -84,6 +84,7 @@ def _disagreements(kernel: Kernel) -> Iterator[str]:
     yield from _check_rss(kernel, mappings)
     yield from _check_rights(kernel, mappings)
     yield from _check_page_cache(kernel, used)
+    yield from check_slab(kernel, used)
     yield from check_swap(kernel, mappings.mm, mappings.entry)
     yield from _check_counters(kernel, used)
     here = _resident(mappings)
@@ -366,18 +367,16 @@ def _check_rights(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
 def _check_page_cache(kernel: Kernel, used: Ints) -> Iterator[str]:
     """Each file's slots and the pages that say they are in them are the same."""
     frame = kernel.frame
-    total = nodes = 0
+    total = 0
     for number in range(1, int(kernel.sc[kn.SC_FILE_NEXT]) + 1):
         row = kernel.file[number]
         slots = kernel.pcache[row[f.FI_CACHE] : row[f.FI_CACHE] + row[f.FI_CAPACITY]]
         index = np.flatnonzero(slots > 0)
-        nodes += len(np.unique(np.flatnonzero(slots) // NODE_SLOTS))
         pfns = slots[index]
         yield from _differs(f"file {number}: nrpages", int(row[f.FI_NRPAGES]), len(index))
         bad = (frame[pfns, p.P_MAPPING] != -number - 1) | (frame[pfns, p.P_INDEX] != index)
         yield from (f"file {number}: slot {slot} holds a frame that says otherwise" for slot in index[bad].tolist())
         total += len(index)
-    yield from _differs("nodes of page-cache trees", int(kernel.node[rc.N_RADIX_NODES]), nodes)
     cached = used[frame[used, p.P_MAPPING] < 0]
     yield from _differs("pages that say they are cached", len(cached), total)
     total += int(kernel.node[rc.N_SWAP_CACHE])

@@ -4,7 +4,7 @@ from vmsim.mm.dirty_limits import wb_init, writeback_set_ratelimit
 from vmsim.mm.page_alloc import zones_create
 from vmsim.mm.swap import lru_init
 from vmsim.struct.jit import entry
-from vmsim.struct.kernel import SC_NR_ZONES, SC_PAGEVEC
+from vmsim.struct.kernel import SC_KERNEL_PAGES, SC_NR_ZONES, SC_PAGEVEC
 from vmsim.struct.ledger import NR_LEDGER
 from vmsim.struct.pages import (
     P_FLAGS,
@@ -38,6 +38,7 @@ def take_for_kernel(k, zone, pages):
         k.frame[pfn, P_FLAGS] = PG_INUSE | PG_RESERVED
     k.zone[zone, Z_NEXT_NEW] += pages
     k.zone[zone, Z_FREE] -= pages
+    k.sc[SC_KERNEL_PAGES] += pages
     k.vmstat[NR_FREE_PAGES] -= pages
 
 

@@ -4,6 +4,7 @@ Blocks are given out from the start of a device upwards, to each file in runs th
 lies in one piece.  Model: a file has no holes; the gap before a write beyond its end gets blocks as well.
 """
 
+from vmsim.mm.radix_tree import move_nodes, slots_end
 from vmsim.mm.tags import is_tagged, tag_clear, tag_set
 from vmsim.struct.bits import bit_length
 from vmsim.struct.errno import ENOSPC
@@ -54,7 +55,7 @@ def _more_slots(k, file, pages):
         return True
     wanted = max(pages, 2 * capacity)
     start = k.sc[SC_PCACHE_NEXT]
-    last = row[FI_CACHE] + capacity == start
+    last = slots_end(row[FI_CACHE], capacity) == start
     if last:
         start = row[FI_CACHE]
     if start + wanted > k.sc[SC_PCACHE_ROWS]:
@@ -65,9 +66,10 @@ def _more_slots(k, file, pages):
         for i in range(capacity):
             if k.pcache[row[FI_CACHE] + i] != 0:
                 _move_slot(k, row[FI_CACHE] + i, start + i)
+        move_nodes(k, row[FI_CACHE], start, capacity)
     row[FI_CACHE] = start
     row[FI_CAPACITY] = wanted
-    k.sc[SC_PCACHE_NEXT] = start + wanted
+    k.sc[SC_PCACHE_NEXT] = slots_end(start, wanted)
     return True
 
 

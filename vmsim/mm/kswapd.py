@@ -4,6 +4,7 @@ from vmsim.mm.bio_page import blk_flush_plug
 from vmsim.mm.mglru_evict import lru_gen_age_node
 from vmsim.mm.page_alloc import zone_watermark_ok
 from vmsim.mm.resched import charge_as_reclaim
+from vmsim.mm.shrinker import shrink_slab_of_pass
 from vmsim.mm.vmscan import (
     SHRINK_DONE,
     SHRINK_SPLIT,
@@ -248,6 +249,7 @@ def _must_still_wait(k, tid, s):
 def _leave_zone(k, s):
     zone = s[S_ZONE]
     s[S_IN_ZONE] = 0
+    shrink_slab_of_pass(k, s, zone)
     if k.rule[R_NODE_LRU] != 0:
         _flag_node(k, s)
     else:

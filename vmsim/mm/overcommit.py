@@ -17,7 +17,7 @@ from vmsim.struct.reclaim import N_SWAP_FREE, N_SWAP_TOTAL
 from vmsim.struct.rules import R_OVERCOMMIT_GUESS_TOTAL
 from vmsim.struct.tasks import CAP_SYS_ADMIN, T_CAPS, T_MM
 from vmsim.struct.vmas import MM_TOTAL_VM
-from vmsim.struct.vmstat import NR_FILE_PAGES, NR_FREE_PAGES, NR_SHMEM
+from vmsim.struct.vmstat import NR_FILE_PAGES, NR_FREE_PAGES, NR_SHMEM, NR_SLAB_RECLAIMABLE
 
 OVERCOMMIT_GUESS = 0
 OVERCOMMIT_ALWAYS = 1
@@ -45,7 +45,8 @@ def charge_commit(k, tid, pages):
         if pages <= k.sc[SC_TOTALRAM] + k.node[N_SWAP_TOTAL]:
             return 0
     elif mode == OVERCOMMIT_GUESS:
-        free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM] + k.node[N_SWAP_FREE] - k.sc[SC_TOTALRESERVE]
+        free = k.vmstat[NR_FREE_PAGES] + k.vmstat[NR_FILE_PAGES] - k.vmstat[NR_SHMEM] + k.node[N_SWAP_FREE]
+        free += k.vmstat[NR_SLAB_RECLAIMABLE] - k.sc[SC_TOTALRESERVE]
         if free - admin > pages:
             return 0
     else:

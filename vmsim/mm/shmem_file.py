@@ -1,7 +1,7 @@
 """Memory objects behind shared anonymous mappings and memfd_create(2), and counting who holds a file.   Follows mm/shmem.c of v4.4."""
 
 from vmsim.mm.pagecache import delete_from_page_cache
-from vmsim.mm.radix_tree import slot_emptied
+from vmsim.mm.radix_tree import entry_left, slots_end
 from vmsim.mm.unmap import free_swap_and_cache
 from vmsim.struct.errno import EBADF, EINVAL, ENOMEM
 from vmsim.struct.files import (
@@ -66,7 +66,7 @@ def memory_file(k, pages, kind):
     k.file[file, FI_DEVICE] = -1
     k.file[file, FI_CACHE] = k.sc[SC_PCACHE_NEXT]
     k.file[file, FI_CAPACITY] = pages
-    k.sc[SC_PCACHE_NEXT] += pages
+    k.sc[SC_PCACHE_NEXT] = slots_end(k.sc[SC_PCACHE_NEXT], pages)
     k.file[file, FI_KIND] = kind
     k.file[file, FI_FAULT_AROUND] = 1
     k.file[file, FI_PREV_POS] = -1
@@ -113,7 +113,7 @@ def shmem_free_swap(k, file, pgoff):
     slot = k.file[file, FI_CACHE] + pgoff
     entry = k.pcache[slot]
     k.pcache[slot] = 0
-    slot_emptied(k, file, pgoff)
+    entry_left(k, file, pgoff)
     if entry < PCACHE_SWAP // 2:
         free_swap_and_cache(k, entry - PCACHE_SWAP)
 
@@ -132,6 +132,6 @@ def file_put(k, file):
             shmem_free_swap(k, file, i)
     k.sc[SC_COMMITTED] -= k.file[file, FI_COMMITTED]
     k.file[file, FI_COMMITTED] = 0
-    if slot + k.file[file, FI_CAPACITY] == k.sc[SC_PCACHE_NEXT]:
+    if slots_end(slot, k.file[file, FI_CAPACITY]) == k.sc[SC_PCACHE_NEXT]:
         k.sc[SC_PCACHE_NEXT] = slot
     k.file[file, FI_CAPACITY] = 0

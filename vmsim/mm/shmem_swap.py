@@ -3,6 +3,7 @@
 A slot of `pcache` whose page is in swap holds `PCACHE_SWAP` plus the swap entry.
 """
 
+from vmsim.mm.radix_tree import page_left
 from vmsim.mm.swap_cache import add_to_swap_cache
 from vmsim.mm.swap_slots import get_swap_page
 from vmsim.mm.swapfile import swap_duplicate
@@ -20,6 +21,7 @@ def shmem_writepage(k, pfn):
     if swp == 0:
         return False
     k.pcache[k.file[file, FI_CACHE] + k.frame[pfn, P_INDEX]] = PCACHE_SWAP + swp
+    page_left(k, file, k.frame[pfn, P_INDEX], PCACHE_SWAP + swp)
     k.file[file, FI_NRPAGES] -= 1
     k.vmstat[NR_FILE_PAGES] -= 1
     k.vmstat[NR_SHMEM] -= 1

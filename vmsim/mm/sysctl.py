@@ -1,6 +1,7 @@
 """Settings that a running program writes.   Follows kernel/sysctl.c, mm/page-writeback.c and fs/drop_caches.c of v4.4 (section I)."""
 
 from vmsim.mm.dirty_limits import writeback_set_ratelimit
+from vmsim.mm.shrinker import drop_slab
 from vmsim.mm.truncate import drop_pagecache
 from vmsim.struct.errno import EINVAL
 from vmsim.struct.jit import compiled
@@ -26,6 +27,7 @@ def sys_sysctl(k, number, value, lowest, highest):
         if value & 1 != 0:
             drop_pagecache(k)
         if value & 2 != 0:
+            drop_slab(k)
             k.vmstat[DROP_SLAB] += 1
     elif number == SYS_OVERCOMMIT_RATIO:
         k.sysctl[SYS_OVERCOMMIT_KBYTES] = 0

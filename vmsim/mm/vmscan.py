@@ -41,12 +41,15 @@ from vmsim.struct.reclaim import (
     S_IN_ZONE,
     S_IS_KSWAPD,
     S_LRU_NR,
+    S_LRU_PAGES,
     S_LRU_RECLAIMED,
     S_LRU_TARGETS,
     S_NEXT_LRU,
     S_PRIORITY,
     S_RECLAIMED,
     S_SCAN_ADJUSTED,
+    S_SCAN_BEGAN,
+    S_SCANNED,
     S_STALLED,
     S_TO_RECLAIM,
     SWAP_CLUSTER_MAX,
@@ -159,6 +162,7 @@ def get_scan_count(k, s, lruvec):
     force = whole != 0 and s[S_IS_KSWAPD] != 0 and not zone_reclaimable(k, lruvec)
     some = 0
     for attempt in range(2):
+        s[S_LRU_PAGES] = 0
         for lru in range(_EVICTABLE):
             size = k.zone[lruvec, Z_LRU + lru]
             scan = size >> s[S_PRIORITY]
@@ -168,7 +172,9 @@ def get_scan_count(k, s, lruvec):
             if balance == _SCAN_FRACT:
                 scan = scan * (file if is_file else anon) // (anon + file + whole)
             elif balance != _SCAN_EQUAL and (balance == _SCAN_FILE) != is_file:
+                size = 0
                 scan = 0
+            s[S_LRU_PAGES] += size
             s[S_LRU_NR + lru] = scan
             some += scan
         if some > 0:
@@ -182,7 +188,9 @@ def shrink_lruvec_begin(k, s, lruvec):
     s[S_IN_ZONE] = 1
     s[S_NEXT_LRU] = 0
     s[S_STALLED] = 0
+    s[S_SCAN_BEGAN] = s[S_SCANNED]
     if k.rule[R_LRU_GEN] != 0:
+        s[S_LRU_PAGES] = reclaimable_pages(k, lruvec)
         lru_add_drain(k)
         lru_gen_begin(k, s)
         return

@@ -1,6 +1,7 @@
 """Direct reclaim: a task that finds no memory frees some by itself.   Follows mm/vmscan.c of v4.4 (section C.7), and of v6.1 by rules."""
 
 from vmsim.mm.fs_writeback import wakeup_flusher_threads
+from vmsim.mm.shrinker import shrink_slab_of_pass
 from vmsim.mm.vmscan import (
     RECLAIM_DONE,
     RECLAIM_PAUSED,
@@ -113,6 +114,8 @@ def _shrink_zones(k, tid, s):
         if throttle_vm_writeout(k, tid):
             return RECLAIM_PAUSED
         s[S_IN_ZONE] = 0
+        if shrink_slab_of_pass(k, s, lruvec) > 0:
+            s[S_PROGRESS] = 1
         s[S_ZONE] -= 1
         if s[S_ZONE] >= 0 and must_pause(k, tid, unplugged(k)):
             return RECLAIM_PAUSED

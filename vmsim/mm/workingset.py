@@ -5,24 +5,34 @@ A shadow is a negative number, -(age << 3 | the page had been active << 2 | row 
 """
 
 from vmsim.mm.mglru_tiers import lru_gen_eviction, lru_gen_refault
+from vmsim.mm.radix_tree import forget_shadows
 from vmsim.mm.swap import is_file, lruvec_of
+from vmsim.struct.files import NODE_SHIFT
 from vmsim.struct.jit import compiled
+from vmsim.struct.kernel import SC_NR_ZONES
 from vmsim.struct.pages import (
     LRU_ACTIVE_ANON,
     LRU_ACTIVE_FILE,
     LRU_INACTIVE_ANON,
     LRU_INACTIVE_FILE,
+    NR_LRU_LISTS,
     P_FLAGS,
     PG_ACTIVE,
     PG_WORKINGSET,
     Z_INACTIVE_AGE,
     Z_LRU,
+    Z_PRESENT,
 )
-from vmsim.struct.reclaim import N_ACTIVATED, N_COST, N_SWAP_FREE
-from vmsim.struct.rules import R_ANON_REFAULTS, R_LRU_COSTS, R_LRU_GEN
+from vmsim.struct.reclaim import N_ACTIVATED, N_COST, N_SHADOW_NODES, N_SWAP_FREE
+from vmsim.struct.rules import R_ANON_REFAULTS, R_LRU_COSTS, R_LRU_GEN, R_SHADOW_NODES_HALVE
+from vmsim.struct.slab import XN_NEXT
 from vmsim.struct.vmstat import (
+    NR_LRU_BASE,
+    NR_SLAB_RECLAIMABLE,
+    NR_SLAB_UNRECLAIMABLE,
     WORKINGSET_ACTIVATE,
     WORKINGSET_ACTIVATE_ANON,
+    WORKINGSET_NODERECLAIM,
     WORKINGSET_REFAULT,
     WORKINGSET_REFAULT_ANON,
     WORKINGSET_RESTORE_ANON,
@@ -94,3 +104,33 @@ def workingset_refault(k, pfn, shadow, file):
         k.frame[pfn, P_FLAGS] |= PG_WORKINGSET
         k.vmstat[WORKINGSET_RESTORE_ANON + file] += 1
         lru_note_cost(k, lruvec, is_file(k.frame[pfn, P_FLAGS]), 1)
+
+
+@compiled
+def count_shadow_nodes(k):
+    """Nodes of page-cache trees that hold only shadows, beyond those that may (count_shadow_nodes).
+
+    May: a 16th of the node's pages; by the later rule an eighth of those on lists and in slabs, where memory cgroups are built in.
+    """
+    pages = 0
+    shift = NODE_SHIFT + 1 - 3
+    if k.rule[R_SHADOW_NODES_HALVE] != 0:
+        shift = NODE_SHIFT - 3
+        for lru in range(NR_LRU_LISTS):
+            pages += k.vmstat[NR_LRU_BASE + lru]
+        pages += k.vmstat[NR_SLAB_RECLAIMABLE] + k.vmstat[NR_SLAB_UNRECLAIMABLE]
+    else:
+        for zone in range(k.sc[SC_NR_ZONES]):
+            pages += k.zone[zone, Z_PRESENT]
+    return max(0, k.node[N_SHADOW_NODES] - (pages >> shift))
+
+
+@compiled
+def scan_shadow_nodes(k, nr_to_scan):
+    """Take so many of these nodes, those first that have had no page for longest (scan_shadow_nodes): how many went."""
+    gone = 0
+    while gone < nr_to_scan and k.node[N_SHADOW_NODES] > 0:
+        forget_shadows(k, k.xnode[0, XN_NEXT])
+        k.vmstat[WORKINGSET_NODERECLAIM] += 1
+        gone += 1
+    return gone

@@ -251,4 +251,14 @@ _ENTRY: Final = _named(
     ),
 )
 
-COSTS: Final[Mapping[str, Cost]] = {**_HARDWARE, **_PAGES, **_VMAS, **_ENTRY}
+_SLAB: Final = _named(
+    Cost(
+        "slab_object",
+        1300,
+        "freeing an object of a slab cache that a shrinker takes",
+        "measured: 350 ms of a 6.18 machine for drop_caches 2, which freed 175,000 dentries, 55,000 inodes and 35,000 nodes. "
+        "Model: objects that are passed over take no time",
+    ),
+)
+
+COSTS: Final[Mapping[str, Cost]] = {**_HARDWARE, **_PAGES, **_VMAS, **_ENTRY, **_SLAB}

@@ -11,7 +11,7 @@ from vmsim.spec.flags import shown
 from vmsim.spec.kernels import KERNEL_LINES, kernel_line
 from vmsim.spec.model import SpecModel
 from vmsim.spec.sysctl import DEFAULTS, SYSCTLS, SysctlValue, parse_sysctl
-from vmsim.spec.values import Checked, Choice, mapping, read_entries, size_of
+from vmsim.spec.values import Checked, Choice, mapping, number_of, read_entries, size_of
 from vmsim.struct.rules import RULE_NAMES
 from vmsim.units import KIB, MIB
 
@@ -58,6 +58,17 @@ _RULES_SCHEMA = {
 Rules = Annotated[Mapping[str, bool], Checked(_read_rules, _RULES_SCHEMA)]
 
 
+class SlabSpec(SpecModel):
+    """Objects of the kernel that programs before these left behind, and that nobody uses."""
+
+    dentries: Annotated[int, number_of(0, 1 << 32)] = Field(
+        default=0, description="names of files that were looked up: 21 to a page of 4 KiB; each holds an inode while there are some"
+    )
+    inodes: Annotated[int, number_of(0, 1 << 32)] = Field(
+        default=0, description="files of a file system (ext4): 30 to eight pages of 4 KiB; an inode can go once its dentry is gone"
+    )
+
+
 class KernelSpec(SpecModel):
     """The kernel that the machine runs."""
 
@@ -77,6 +88,10 @@ class KernelSpec(SpecModel):
     )
     lru_gen: bool = Field(
         default=False, description="the multi-generational LRU (/sys/kernel/mm/lru_gen/enabled), of kernels since 6.1"
+    )
+    slab: SlabSpec = Field(
+        default=SlabSpec(),
+        description="unused dentries and inodes in memory at the start; if there are any, each file on a device has one of each, in use",
     )
     rules: Rules = Field(
         default={}, description="single rules of kernel versions switched on or off, whatever the version says"

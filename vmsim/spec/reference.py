@@ -26,7 +26,7 @@ from vmsim.spec.expr import FUNCTIONS, OPERATORS
 from vmsim.spec.fields import Key, keys_of
 from vmsim.spec.files import FileSpec
 from vmsim.spec.flags import FADV, FALLOC, MADV, MAP, MCL, MFD, MLOCK, MREMAP, MS, PROT, SEEK, SWAP_FLAG, SYNC_FILE_RANGE
-from vmsim.spec.kernel import KernelSpec
+from vmsim.spec.kernel import KernelSpec, SlabSpec
 from vmsim.spec.machine import MachineSpec, SwapSpec, TlbLevelSpec, TlbSpec, ZoneSpec
 from vmsim.spec.model import SpecModel
 from vmsim.spec.patterns import (
@@ -58,6 +58,7 @@ _LATENCIES = (ConstantLatency, ExponentialLatency, LognormalLatency, UniformLate
 _LINKS = (
     (("MachineSpec",), "a [machine](#machine)"),
     (("KernelSpec",), "a [kernel](#kernel)"),
+    (("SlabSpec",), "[slab objects](#slab)"),
     (("FileSpec",), "a [file](#file)"),
     (("TaskSpec",), "[tasks](#task)"),
     (("RowSpec",), "[rows](#row)"),
@@ -116,6 +117,7 @@ def _sections() -> Iterator[str]:
     yield "Facts are counters of `/proc/vmstat`, `signals`, " + _names((*TASK_COUNTERS, *TASK_STATE)) + ".\n"
     yield _model("Kernel", KernelSpec)
     yield "Rules: " + _names(RULE_NAMES) + ".\n"
+    yield _model("Slab", SlabSpec, level=3)
     yield _table("### Sysctls", ("name", "default", "meaning"), _sysctls())
     yield _model("File", FileSpec)
     yield _model("Task", TaskSpec)

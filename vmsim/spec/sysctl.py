@@ -78,7 +78,7 @@ RUNTIME: Final[Mapping[str, Sysctl]] = {
     for name in (
         "vm.max_map_count", "vm.overcommit_memory", "vm.overcommit_ratio", "vm.overcommit_kbytes", "vm.swappiness",
         "vm.page-cluster", "vm.dirty_ratio", "vm.dirty_background_ratio", "vm.dirty_bytes", "vm.dirty_background_bytes",
-        "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs",
+        "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs", "vm.vfs_cache_pressure",
     )
 } | {"vm.drop_caches": Sysctl("bits: 1 the page cache, 2 slab objects", 0, 1, 4)}  # fmt: skip
 

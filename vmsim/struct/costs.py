@@ -6,7 +6,7 @@ COST_NAMES = (
     "vma_tree_level", "vma_cached_level", "vma_cached_levels", "vma_change", "pte_change", "tlb_flush_page", "tlb_flush_full", "ipi", "ipi_received", "signal_deliver", "sigreturn",
     "context_switch", "page_cache_lookup", "page_cache_add", "io_submit", "io_merge", "io_issue", "io_complete", "mmap_base", "munmap_base", "populate_page", "populate_skip",
     "fork_base", "exec_base", "reclaim_page", "rmap_walk",
-    "file_page", "dirty_page", "writeback_page",
+    "file_page", "dirty_page", "writeback_page", "slab_object",
 )  # fmt: skip
 NR_COSTS = len(COST_NAMES)
 
@@ -62,3 +62,4 @@ C_RMAP_WALK = _index("rmap_walk")
 C_FILE_PAGE = _index("file_page")
 C_DIRTY_PAGE = _index("dirty_page")
 C_WRITEBACK_PAGE = _index("writeback_page")
+C_SLAB_OBJECT = _index("slab_object")

@@ -49,6 +49,14 @@ FILE_WITHOUT_MMAP = 4  # a pipe, a socket, a directory: it can be open, but not 
 # `pcache` holds one slot a page of a file: 0 absent, pfn > 0 present, < 0 the shadow of an evicted page, or for a memory file
 # PCACHE_SWAP + the swap entry of the page.
 PCACHE_SWAP = -(1 << 62)
+NODE_SHIFT = 6
+NODE_SLOTS = 1 << NODE_SHIFT  # slots of a node of the page cache's trees (RADIX_TREE_MAP_SIZE): each file's begin at a multiple
+
+
+def next_slots(start: int, slots: int) -> int:
+    """Where the slots of the next file begin."""
+    return -(-(start + slots) // NODE_SLOTS) * NODE_SLOTS
+
 
 # Columns of `bio`, one row per request to a device.
 B_STATE = 0

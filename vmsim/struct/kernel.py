@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from vmsim.struct.areas import give_back, take_area
 from vmsim.struct.costs import NR_COSTS
-from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, PATTERN_COLUMNS
+from vmsim.struct.files import BIO_COLUMNS, FILE_COLUMNS, NODE_SHIFT, PATTERN_COLUMNS
 from vmsim.struct.jit import JIT
 from vmsim.struct.ledger import NR_LEDGER
 from vmsim.struct.pages import FRAME_COLUMNS, NR_ZONES, PVEC_COLUMNS, READY_SHIFT, ZONE_COLUMNS
 from vmsim.struct.reclaim import NODE_COLUMNS, SCAN_COLUMNS
+from vmsim.struct.slab import NR_SHRINKERS, NR_SLABS, SB_COLUMNS, SLAB_COLUMNS, XNODE_COLUMNS
 from vmsim.struct.streams import STREAM_BUFFER, STREAM_COLUMNS
 from vmsim.struct.swaps import DEV_COLUMNS, MAX_SWAPFILES, SWAP_COLUMNS, SWAPFILE_CLUSTER
 from vmsim.struct.tasks import ACCESS_BUFFER, NR_KINDS, NR_REGISTERS, NR_RLIMITS, TASK_COLUMNS
@@ -91,7 +92,7 @@ SC_TASK_NEXT = 56  # first row of `task` never used
 SC_TASK_LIMIT = 57  # rows of `task` that a run may use
 SC_PATTERN_NEXT = 60  # first row of `pattern` never used
 SC_PLACE = 48  # page at which a mapping is placed if it is free, as a log of calls says; 0: where the kernel would
-SC_NODE_PAGES = 63  # first of the pages that hold nodes of page-cache trees, linked through P_INDEX; 0: none
+SC_KERNEL_PAGES = 63  # frames that the kernel itself took at boot
 NR_SCALARS = 64
 
 # Geometry of page tables and TLBs, `geo`.
@@ -143,6 +144,7 @@ SYS_OOM_KILL_ALLOCATING_TASK = 24
 SYS_OOM_DUMP_TASKS = 25
 SYS_THP_ENABLED = 26  # transparent_hugepage/enabled: THP_*
 SYS_THP_ZERO_PAGE = 27  # transparent_hugepage/use_zero_page
+SYS_VFS_CACHE_PRESSURE = 28
 NR_SYSCTL = 32
 
 THP_NEVER = 0
@@ -178,6 +180,7 @@ TABLES: dict[str, tuple[int, int]] = {
     "swap": (64, SWAP_COLUMNS), "swap_map": (64, 0), "swap_cache": (64, 0), "swap_cluster": (64, 2), "dev": (64, DEV_COLUMNS),
     "hist": (64, HIST_BUCKETS), "sc": (64, 0), "shown": (64, 0), "reclaimed": (64, 0),
     "tag": (64, NR_TAGS), "bdi": (64, BDI_COLUMNS), "domain": (64, 0), "extent": (64, EXTENT_COLUMNS),
+    "slab": (64, SLAB_COLUMNS), "nr_deferred": (64, 0), "xnode": (64, XNODE_COLUMNS), "sb": (64, 0), "sb_lru": (8, 0),
     "event": (64, 0), "stream": (64, STREAM_COLUMNS), "stream_buffer": (64, STREAM_BUFFER),
 }  # fmt: skip
 
@@ -264,6 +267,11 @@ class Kernel:
     swap_cache: NDArray[np.int64]
     swap_cluster: NDArray[np.int64]
     dev: NDArray[np.int64]
+    slab: NDArray[np.int64]
+    nr_deferred: NDArray[np.int64]  # of each shrinker: objects that it was asked to scan and has put off
+    xnode: NDArray[np.int64]
+    sb: NDArray[np.int64]
+    sb_lru: NDArray[np.int8]  # the superblock's unused dentries, then its inodes that no dentry holds: LRU_REFERENCED, LRU_HAS_INODE
     event: NDArray[np.int64]  # posts of each that nobody has waited for
     stream: NDArray[np.int64]
     stream_buffer: NDArray[np.int64]
@@ -299,9 +307,11 @@ class Kernel:
 
 
 def table_rows(
-    frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int, traces: int = 0, swap_slots: int = 0
+    frames: int, cpus: int, tasks: int, pcache: int, code: int, patterns: int, pattern_table: int, traces: int = 0, swap_slots: int = 0,
+    unused_objects: int = 0,
 ) -> dict[str, int]:
-    """Rows of all tables for a machine of so many frames, CPUs, tasks, page-cache slots, instructions, patterns and swap slots.
+    """Rows of all tables for a machine of so many frames, CPUs, tasks, page-cache slots, instructions, patterns, swap slots and unused
+    dentries and inodes.
 
     Tables that grow with use (VMAs, page tables) are reserved for the worst case that the frames allow.
     """
@@ -324,6 +334,8 @@ def table_rows(
         "pvec": cpus, "pcp": cpus, "scan": tasks + 8, "node": NODE_COLUMNS, "swap": MAX_SWAPFILES, "swap_map": swap_slots + 1,
         "swap_cache": swap_slots + 1, "swap_cluster": swap_slots // SWAPFILE_CLUSTER + MAX_SWAPFILES + 1, "dev": 64,
         "tag": words - slots, "bdi": MAX_BDIS, "domain": DOMAIN_COLUMNS, "extent": EXTENT_ROWS,
-        "reclaimed": (tasks + 8) * (tasks + 8 + 4096), "event": NR_EVENTS, "stream": traces + 1, "stream_buffer": traces + 1,
+        "reclaimed": (tasks + 8) * (tasks + 8 + 4096), "event": NR_EVENTS,
+        "slab": NR_SLABS, "nr_deferred": NR_SHRINKERS, "xnode": (slots >> NODE_SHIFT) + 2, "sb": SB_COLUMNS, "sb_lru": unused_objects + 1,
+        "stream": traces + 1, "stream_buffer": traces + 1,
     }  # fmt: skip
     return rows

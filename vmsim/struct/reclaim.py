@@ -55,7 +55,9 @@ S_FLUSH_DIRTY = 243
 S_BATCH_PAGES = 244  # pages of the batch: a huge page is many
 S_FREED_PARTS = 245  # of huge pages of the batch that were split
 S_STALLED = 246  # it waits before it takes a batch, as others have isolated too many pages
-SCAN_COLUMNS = 248
+S_SCAN_BEGAN = 247  # S_SCANNED when the pass over a zone's lists began
+S_LRU_PAGES = 248  # pages of the lists that the pass is for
+SCAN_COLUMNS = 250
 
 BLK_MAX_REQUEST_COUNT = 16  # requests that a plug holds when it is flushed for another; later twice as many
 
@@ -71,7 +73,7 @@ DEF_PRIORITY = 12
 N_KSWAPD_TID = 0  # task of kswapd, 0 if the machine has none
 N_KSWAPD_ASLEEP = 1
 N_KSWAPD_STATE = 2  # KSWAPD_*
-N_RADIX_NODES = 3  # lowest nodes of page-cache trees
+N_SHADOW_NODES = 3  # nodes of page-cache trees that hold shadows only
 N_SWAP_HITS = 4  # swapin_readahead_hits
 N_SWAP_PREV_OFFSET = 5
 N_SWAP_LAST_RA = 6  # last_readahead_pages

@@ -79,6 +79,7 @@ RULE_NAMES = (
     "readahead_io_pages", "readahead_whole_window", "readahead_keeps_size", "readahead_looks_short",
     "read_moves_position", "fault_around_forgives", "readahead_is_preempted",
     "isolated_waits_once",
+    "slab_by_priority", "shadow_nodes_halve", "used_once_goes", "drop_slab_doubles",
 )
 
 
@@ -171,3 +172,7 @@ R_READ_MOVES_POSITION = _index("read_moves_position")
 R_READAHEAD_IS_PREEMPTED = _index("readahead_is_preempted")
 R_FAULT_AROUND_FORGIVES = _index("fault_around_forgives")
 R_ISOLATED_WAITS_ONCE = _index("isolated_waits_once")
+R_SLAB_BY_PRIORITY = _index("slab_by_priority")
+R_SHADOW_NODES_HALVE = _index("shadow_nodes_halve")
+R_USED_ONCE_GOES = _index("used_once_goes")
+R_DROP_SLAB_DOUBLES = _index("drop_slab_doubles")

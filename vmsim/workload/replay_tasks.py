@@ -6,6 +6,7 @@ from vmsim.mm.interval import index_create
 from vmsim.mm.mmap import exit_mmap
 from vmsim.mm.pagecache import delete_from_page_cache
 from vmsim.mm.pgtable import pgd_alloc
+from vmsim.mm.radix_tree import move_nodes
 from vmsim.mm.task_mmu import VW_NVALUES, VW_VALUES
 from vmsim.mm.vma import find_vma
 from vmsim.struct.errno import ENOMEM
@@ -118,6 +119,7 @@ def _resize(k, file, slot, slots):
     for i in range(k.file[file, FI_CAPACITY]):
         k.pcache[slot + i] = k.pcache[old + i]
         k.pcache[old + i] = 0
+    move_nodes(k, old, slot, k.file[file, FI_CAPACITY])
     k.file[file, FI_CACHE] = slot
     k.file[file, FI_CAPACITY] = slots
     return 0

@@ -136,7 +136,7 @@ class Rig:
 
     def _create_file(self, spec: Mapping[str, Any]) -> None:
         kernel = self.kernel
-        kernel.sc[kn.SC_PCACHE_NEXT] = self._pcache + r.FILE_PAGES
+        kernel.sc[kn.SC_PCACHE_NEXT] = f.next_slots(self._pcache, r.FILE_PAGES)
         kernel.sc[kn.SC_FILE_NEXT] = r.FILE
         size = int(spec["size"])
         if not 0 <= size <= r.FILE_PAGES * PAGE_SIZE:

@@ -177,7 +177,7 @@ class Machine:
             slot = int(self.kernel.sc[kn.SC_PCACHE_NEXT])
             if slot + wanted > int(self.kernel.sc[kn.SC_PCACHE_ROWS]):
                 raise VmsimError("the files that are mapped have more pages than can be replayed")
-            self.kernel.sc[kn.SC_PCACHE_NEXT] = slot + wanted
+            self.kernel.sc[kn.SC_PCACHE_NEXT] = f.next_slots(slot, wanted)
             self.step(0, rt.STEP_RESIZE, row, slot, wanted)
         self.kernel.file[row, f.FI_SIZE] = min(size, pages * PAGE_SIZE)
 

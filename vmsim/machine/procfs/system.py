@@ -1,6 +1,6 @@
 """/proc/meminfo, vmstat, zoneinfo and swaps as texts.   Follows fs/proc/meminfo.c, mm/vmstat.c and mm/swapfile.c of v4.4; of 6.x by rules.
 
-Lines of what isn't modelled (slab, vmalloc, huge pages, CMA) are there with 0; counters that came after 4.4 are left out of vmstat
+Lines of what isn't modelled (vmalloc, huge pages, CMA) are there with 0; counters that came after 4.4 are left out of vmstat
 unless something here counts them.
 """
 
@@ -27,6 +27,7 @@ _LRU_NAMES = ("inactive_anon", "active_anon", "inactive_file", "active_file", "u
 _ZONE_COUNTERS_6 = ("nr_free_pages", *(f"nr_zone_{name}" for name in _LRU_NAMES), "nr_zone_write_pending", "nr_mlock")
 _NODE_COUNTERS_6 = (
     *(f"nr_{name}" for name in _LRU_NAMES), "nr_slab_reclaimable", "nr_slab_unreclaimable", "nr_isolated_anon", "nr_isolated_file",
+    "workingset_nodes",
     *(f"workingset_{what}_{kind}" for what in ("refault", "activate", "restore") for kind in ("anon", "file")), "workingset_nodereclaim",
     "nr_anon_pages", "nr_mapped", "nr_file_pages",
     "nr_dirty", "nr_writeback", "nr_shmem", "nr_vmscan_write", "nr_vmscan_immediate_reclaim", "nr_dirtied", "nr_written",
@@ -43,7 +44,7 @@ _EVENTS_6 = (
 _RENAMED_6 = {
     "workingset_refault_file": "workingset_refault", "workingset_activate_file": "workingset_activate", "allocstall_movable": "allocstall",
 }  # fmt: skip
-_OF_NODE_6 = {"nr_swapcached": rc.N_SWAP_CACHE, "oom_kill": rc.N_OOM_KILLS}
+_OF_NODE_6 = {"nr_swapcached": rc.N_SWAP_CACHE, "workingset_nodes": rc.N_SHADOW_NODES, "oom_kill": rc.N_OOM_KILLS}
 
 
 class System:
