@@ -74,7 +74,7 @@ _CALLS = ("pread", "pwrite", "pwrite", "read", "write", "fadvise", "fsync", "fda
 _file_call = st.builds(
     _on_file, st.sampled_from(_CALLS), st.sampled_from(["disk", "memory", "new"]), _range, st.sampled_from([0, 0, 100, 4095])
 )
-_simple = st.one_of(
+simple_step = st.one_of(
     _file_call,
     _file_call,
     st.builds(lambda r, w: _on_range("msync", r, w, flags=["SYNC"]), _region, _range),
@@ -147,9 +147,9 @@ _calls = st.one_of(
     st.builds(lambda on: {"prctl": {"option": "PR_SET_THP_DISABLE", "value": on}}, st.integers(0, 1)),
     st.sampled_from([{"exec": {}}, {"memfd_create": {"as": "fd"}}, {"getrusage": {"field": "ru_maxrss", "as": "rss"}}]),
 )
-_steps = st.lists(_simple, min_size=1, max_size=8)
+_steps = st.lists(simple_step, min_size=1, max_size=8)
 _step = st.one_of(
-    _simple, _simple, _calls, st.builds(lambda n, s: {"loop": {"count": n, "steps": s}}, st.integers(1, 3), _steps)
+    simple_step, simple_step, _calls, st.builds(lambda n, s: {"loop": {"count": n, "steps": s}}, st.integers(1, 3), _steps)
 )
 
 _OPEN = {"mprotect": {"addr": "page(at)", "length": "2 * PAGE_SIZE", "prot": ["READ", "WRITE"], "expect": "any"}}
@@ -166,9 +166,10 @@ _HANDLER = {
 }
 
 
-def _task(
+def a_task(
     number: int, program: list[Mapping[str, Any]], handler: bool, image: str, start: int, privileged: bool
 ) -> dict[str, Any]:
+    """A task that begins at `start` µs, with a handler that opens what it may not use, if it is to have one."""
     return {
         "name": f"task{number}",
         "image": image,
@@ -188,7 +189,7 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
     count = draw(st.integers(1, 3))
     images = st.sampled_from(["none", "dynamic"]) if arch == "x86_64" else st.just("none")
     tasks = [
-        _task(
+        a_task(
             i,
             draw(st.lists(_step, min_size=2, max_size=14)),
             draw(flags),

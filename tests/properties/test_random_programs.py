@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from random_programs import machines
 from scenario import run_verified, start
 
-from vmsim.machine.ending import STUCK
 from vmsim.machine.verify import verify
 
 
@@ -22,4 +21,4 @@ def test_any_program_keeps_the_laws(machine: dict[str, Any], stops: list[int]) -
     built = start(**machine)
     verify(built.kernel)
     ending = run_verified(built, stops)
-    assert (ending.reason == STUCK) == bool(ending.waiting)
+    assert ending.stuck == bool(ending.waiting)

@@ -100,7 +100,7 @@ class Cpu:
         devices, due, queue = machine.devices, clock.due, scheduler.queue
         handle, run_task = machine.handle, machine.entries.run_task
         calls = machine.kernel.sc.data
-        pressure = machine.pressure
+        pressure, livelock = machine.pressure, machine.livelock
         still = 0
         yield
         now = clock.now
@@ -169,6 +169,8 @@ class Cpu:
                     waits.posted(arg, end)
                 elif reason == SLICE_REFILL:
                     machine.refill(arg)
+                elif reason == SLICE_BLOCKED and livelock.tried_again():
+                    machine.gets_nowhere()
                 if queue:
                     self._preempt(task)
             if waits.for_memory:

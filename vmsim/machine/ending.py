@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmsim.machine.block import BlockDevice
+from vmsim.machine.livelock import in_vain
 from vmsim.machine.tables import KernelTables
-from vmsim.machine.task import DEAD, Task
+from vmsim.machine.task import BLOCKED, DEAD, Task
 from vmsim.struct.errno import ERRNO_NAMES
 from vmsim.struct.pages import P_FLAGS, P_INDEX, P_MAPPING, PG_LOCKED, PG_WRITEBACK
 from vmsim.struct.tasks import (
@@ -39,6 +40,7 @@ FINISHED: Final = "finished"  # every task has ended
 PANIC: Final = "panic"  # the OOM killer found nobody to kill
 UNTIL: Final = "until"  # the time that was asked for has come
 STUCK: Final = "stuck"  # all tasks wait for what can't happen
+LIVELOCK: Final = "livelock"  # some reclaim memory for ever, in vain; the others wait
 _WAITS_FOR: Final = {
     WAIT_MEMORY: "free memory", WAIT_THROTTLE: "writeback to catch up", WAIT_CONGESTION: "less writeback",
     WAIT_ISOLATED: "pages that others are reclaiming",
@@ -47,7 +49,7 @@ _WAITS_FOR: Final = {
 
 @dataclass(frozen=True)
 class Ending:
-    """Why (FINISHED, UNTIL, STUCK, PANIC) and when a run ended; if stuck, a line about each task, and device that matters."""
+    """Why (FINISHED, UNTIL, STUCK, LIVELOCK, PANIC) and when a run ended; if stuck, a line about each task, and device that matters."""
 
     reason: str
     now_ns: int
@@ -56,7 +58,7 @@ class Ending:
     @property
     def stuck(self) -> bool:
         """Whether the run ended because nothing could ever happen again."""
-        return self.reason == STUCK
+        return self.reason in (STUCK, LIVELOCK)
 
     def report(self) -> str:
         """The ending as text, one line if all went well."""
@@ -67,7 +69,7 @@ class Ending:
             return f"{self.reason} at {when}"
         return "\n".join(
             (
-                f"stuck at {when} ({self.now_ns} ns): nothing can ever happen again",
+                f"{self.reason} at {when} ({self.now_ns} ns): nothing can ever happen again",
                 *(f"  {line}" for line in self.waiting),
             )
         )
@@ -89,6 +91,8 @@ def describe_waiting(
 
 def _waits(kernel: KernelTables, task: Task, events: Sequence[str]) -> str:
     row = kernel.task[task.tid]
+    if task.state != BLOCKED:
+        return "reclaims memory and gets nowhere" if in_vain(kernel, task) else "runs"
     kind, arg = int(row[T_WAIT]), int(row[T_WAIT_ARG])
     since = f"since {format_duration(task.slept_ns)}"
     if kind in (WAIT_PAGE, WAIT_WRITEBACK):

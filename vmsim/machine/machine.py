@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -15,8 +15,9 @@ from vmsim.machine.clock import FAR, Clock
 from vmsim.machine.cpu import Cpu
 from vmsim.machine.dmesg import Dmesg
 from vmsim.machine.elevator import Bio
-from vmsim.machine.ending import FINISHED, PANIC, STUCK, UNTIL, Ending, describe_waiting
+from vmsim.machine.ending import FINISHED, LIVELOCK, PANIC, STUCK, UNTIL, Ending, describe_waiting
 from vmsim.machine.iostat import Served
+from vmsim.machine.livelock import Livelock
 from vmsim.machine.phases import Phase, PhaseRecorder
 from vmsim.machine.pressure import Pressure
 from vmsim.machine.scheduler import Scheduler
@@ -92,6 +93,8 @@ class Machine:
         self.series = options.series
         self.dmesg = options.dmesg
         self.panicked = False
+        self.livelock = Livelock(kernel, self.clock, self.tasks)
+        self._livelocked = False
         self._traces = options.traces
         self._child_names = options.child_names
         self._event_names = options.event_names
@@ -131,10 +134,10 @@ class Machine:
         there. `progress` is called with the simulated time, every 100 ms of it. The ledger is checked at the end.
         """
         clock = self.clock
-        self.stop_ns = clock.now if self.panicked else FAR
+        self.stop_ns = clock.now if self.panicked or self._livelocked else FAR
         self._stopped = stopped = Event(clock)
         if until_ns is not None:
-            self.stop_ns = until_ns
+            self.stop_ns = min(self.stop_ns, until_ns)
             self.clock.at(until_ns, self.check_progress, eventful=False)
         if progress is not None:
             self._report(progress, stopped)
@@ -148,8 +151,10 @@ class Machine:
         self._settle()
         self.check_ledger()
         reason = str(stopped.value)
-        waiting = describe_waiting(self.kernel, self.tasks.values(), self.devices, self._event_names) if reason == STUCK else ()
-        return Ending(reason, clock.now, waiting)
+        ending = Ending(reason, clock.now)
+        if ending.stuck:
+            ending = replace(ending, waiting=describe_waiting(self.kernel, self.tasks.values(), self.devices, self._event_names))
+        return ending
 
     def at(self, when_ns: int, callback: Callable[[int], None]) -> None:
         """Call `callback(now)` at a simulated time that is not in the past; slices end there, too."""
@@ -264,6 +269,11 @@ class Machine:
             self.panicked = True
             self.stop_ns = self.clock.now
 
+    def gets_nowhere(self) -> None:
+        """Tasks reclaim memory, and nothing will ever come of it: stop."""
+        self._livelocked = True
+        self.stop_ns = self.clock.now
+
     def wake_killed(self, now_ns: int) -> None:
         """Tasks were killed: those that sleep wake up to die."""
         for task in list(self.tasks.values()):
@@ -283,7 +293,7 @@ class Machine:
         if not self._alive:
             self._stopped.succeed(FINISHED)
         elif self.clock.now >= self.stop_ns:
-            self._stopped.succeed(PANIC if self.panicked else UNTIL)
+            self._stopped.succeed(PANIC if self.panicked else LIVELOCK if self._livelocked else UNTIL)
         elif self.clock.quiet and not self._writeback_waits_end():
             self._stopped.succeed(STUCK)
 

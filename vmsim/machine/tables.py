@@ -44,6 +44,8 @@ class KernelTables(Protocol):
     cpu_led: NDArray[np.int64]
     task_led: NDArray[np.int64]
     node: NDArray[np.int64]
+    slab: NDArray[np.int64]
+    sb: NDArray[np.int64]
     event: NDArray[np.int64]
     stream: NDArray[np.int64]
     stream_buffer: NDArray[np.int64]
