@@ -32,7 +32,7 @@ def _bread(k, tid, meta, index):
     """Use one such block, read it if it is not cached; a new page is used twice at once and thus active (sb_bread)."""
     pfn = k.pcache[k.file[meta, FI_CACHE] + index]
     if pfn <= 0:
-        pfn = alloc_page_noretry(k)
+        pfn = alloc_page_noretry(k, False)
         if pfn == 0:
             return
         k.frame[pfn, P_FLAGS] |= PG_LOCKED | PG_REFERENCED

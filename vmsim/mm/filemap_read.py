@@ -2,7 +2,7 @@
 
 from vmsim.mm.filemap import wait_for_page
 from vmsim.mm.page_alloc_slow import page_to_read_into
-from vmsim.mm.readahead import page_cache_async_readahead, page_cache_sync_readahead, submit_read, submit_rest
+from vmsim.mm.readahead import READ_WAITS, page_cache_async_readahead, page_cache_sync_readahead, submit_read, submit_rest
 from vmsim.mm.resched import cond_resched
 from vmsim.mm.shmem import SHMEM_ERROR, shmem_getpage
 from vmsim.mm.shmem_file import file_of, is_open
@@ -89,12 +89,13 @@ def page_for_read(k, tid, file, index, request):
     pfn = k.pcache[slot]
     if pfn <= 0:
         task[T_STAGE] = RW_GOES_ON
-        page_cache_sync_readahead(k, tid, file, index, request)
+        if page_cache_sync_readahead(k, tid, file, index, request) == READ_WAITS:
+            return PAGE_WAITS
         pfn = k.pcache[slot]
         if pfn <= 0:
             return read_single(k, tid, file, index)
-    if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0:
-        page_cache_async_readahead(k, tid, file, pfn, index, request, 1)
+    if k.frame[pfn, P_FLAGS] & PG_READAHEAD != 0 and page_cache_async_readahead(k, tid, file, pfn, index, request, 1) == READ_WAITS:
+        return PAGE_WAITS
     if k.frame[pfn, P_FLAGS] & PG_UPTODATE != 0:
         task[T_STAGE] = RW_GOES_ON
         return pfn
@@ -134,8 +135,7 @@ def do_generic_file_read(k, tid, file, pos, count, moves):
         at = pos + done
         index = at >> shift
         if k.file[file, FI_RA_REST] != 0:
-            submit_rest(k, tid, file)
-            if cond_resched(k, tid):
+            if submit_rest(k, tid, file) == READ_WAITS or cond_resched(k, tid):
                 return -EWAIT
             continue
         pfn = page_for_read(k, tid, file, index, last - index)

@@ -18,10 +18,22 @@ from vmsim.struct.ledger import L_FAULT
 from vmsim.struct.pages import Z_FREE, Z_HIGH, Z_MIN, Z_RESERVE
 from vmsim.struct.reclaim import MAX_RECLAIM_RETRIES, N_KSWAPD_ASLEEP, N_KSWAPD_TID, S_PROGRESS, S_RECLAIMED, S_WHOLE
 from vmsim.struct.rules import R_RECLAIM_RETRIES
-from vmsim.struct.tasks import T_MEMDIE, T_NO_PROGRESS, T_RECLAIMING, T_WAIT, T_WAIT_ARG, WAIT_MEMORY, WAIT_QUEUE, WAIT_TIMER
+from vmsim.struct.tasks import (
+    RECLAIMING,
+    RECLAIMING_AHEAD,
+    T_MEMDIE,
+    T_NO_PROGRESS,
+    T_RECLAIMING,
+    T_WAIT,
+    T_WAIT_ARG,
+    WAIT_MEMORY,
+    WAIT_QUEUE,
+    WAIT_TIMER,
+)
 from vmsim.struct.vmstat import PGSCAN_DIRECT_THROTTLE
 from vmsim.units import JIFFY_NS
 
+ALLOC_WAITS = -1  # instead of a frame
 _THROTTLE_NS = 1_000_000_000
 
 
@@ -48,16 +60,19 @@ def alloc_page_to_copy(k, pfn):
 
 
 @compiled
-def alloc_page_noretry(k):
+def alloc_page_noretry(k, waits):
     """A frame for a page that is read ahead: 0 where one round of direct reclaim brings none (__GFP_NORETRY).
 
-    Model: that round doesn't wait, so it ends where it has pages on their way to swap; waiting is left to who needs its page.
+    Where the caller `waits`, ALLOC_WAITS says that T_WAIT comes first, and that it then asks again.  Model: where it doesn't, the round
+    ends where it has pages on their way to swap; waiting is left to who needs its page.
     """
     pfn = k.sc[SC_SPARE]
     if pfn != 0:
         k.sc[SC_SPARE] = 0
         return pfn
     tid = k.sc[SC_TASK]
+    if k.task[tid, T_RECLAIMING] == RECLAIMING_AHEAD and waits:
+        return _reclaim_once(k, tid)
     if k.task[tid, T_RECLAIMING] != 0:  # in the midst of reclaiming for the page that it needs
         return 0
     pfn = alloc_page_fast(k)
@@ -67,9 +82,41 @@ def alloc_page_noretry(k):
         return any_free_page(k)
     wakeup_kswapd(k)
     pfn = get_page_from_freelist(k, Z_MIN)
-    if pfn != 0 or not pfmemalloc_watermark_ok(k):
+    if pfn != 0:
         return pfn
-    return _reclaim_at_once(k, tid)
+    if not pfmemalloc_watermark_ok(k):
+        if waits and k.node[N_KSWAPD_ASLEEP] == 0:
+            k.vmstat[PGSCAN_DIRECT_THROTTLE] += 1
+            _wait(k, WAIT_MEMORY, _THROTTLE_NS)
+            return ALLOC_WAITS
+        return 0
+    if not waits:
+        return _reclaim_at_once(k, tid)
+    direct_reclaim_begin(k, tid)
+    k.task[tid, T_RECLAIMING] = RECLAIMING_AHEAD
+    return _reclaim_once(k, tid)
+
+
+@compiled
+def _reclaim_once(k, tid):
+    """One round of direct reclaim, and one more look at the free lists: a frame, 0, or ALLOC_WAITS."""
+    freeing = k.led[L_FAULT]
+    outcome = do_try_to_free_pages(k, tid)
+    charge_as_reclaim(k, freeing)
+    if outcome == RECLAIM_PAUSED:
+        return ALLOC_WAITS
+    k.task[tid, T_RECLAIMING] = 0
+    return _look_again(k) if k.scan[tid, S_RECLAIMED] > 0 else 0
+
+
+@compiled
+def _look_again(k):
+    """A frame after direct reclaim, if need be from the CPUs' lists; 0 if there is none."""
+    pfn = get_page_from_freelist(k, Z_MIN)
+    if pfn == 0:
+        drain_all_pages(k)
+        pfn = get_page_from_freelist(k, Z_MIN)
+    return pfn
 
 
 @compiled
@@ -88,13 +135,7 @@ def _reclaim_at_once(k, tid):
     charge_as_reclaim(k, freeing)
     k.task[tid, T_WAIT] = kind
     k.task[tid, T_WAIT_ARG] = argument
-    if k.scan[tid, S_RECLAIMED] == 0:
-        return 0
-    pfn = get_page_from_freelist(k, Z_MIN)
-    if pfn == 0:
-        drain_all_pages(k)
-        pfn = get_page_from_freelist(k, Z_MIN)
-    return pfn
+    return _look_again(k) if k.scan[tid, S_RECLAIMED] > 0 else 0
 
 
 @compiled
@@ -138,7 +179,7 @@ def _alloc_pages_slowpath(k):
             _wait(k, WAIT_MEMORY, _THROTTLE_NS)
             return 0
         direct_reclaim_begin(k, tid)
-        k.task[tid, T_RECLAIMING] = 1
+        k.task[tid, T_RECLAIMING] = RECLAIMING
     return _reclaim_and_retry(k, tid)
 
 
@@ -179,10 +220,7 @@ def _reclaim_and_retry(k, tid):
     if outcome == RECLAIM_PAUSED:
         return 0
     k.task[tid, T_RECLAIMING] = 0
-    pfn = get_page_from_freelist(k, Z_MIN)
-    if pfn == 0:
-        drain_all_pages(k)
-        pfn = get_page_from_freelist(k, Z_MIN)
+    pfn = _look_again(k)
     if pfn != 0:
         return pfn
     if should_reclaim_retry(k, tid, k.scan[tid, S_RECLAIMED] > 0):

@@ -3,7 +3,7 @@
 from vmsim.mm.bio import READ_AHEAD, READ_WAITED, submit_run
 from vmsim.mm.ext2 import map_blocks
 from vmsim.mm.page_alloc import hold_page, release_page
-from vmsim.mm.page_alloc_slow import alloc_page_noretry
+from vmsim.mm.page_alloc_slow import ALLOC_WAITS, alloc_page_noretry
 from vmsim.mm.pagecache import add_to_page_cache_lru
 from vmsim.struct.bits import bit_length
 from vmsim.struct.files import (
@@ -34,6 +34,7 @@ from vmsim.struct.rules import (
 from vmsim.struct.vmas import V_FLAGS, VM_RAND_READ, VM_SEQ_READ
 
 MMAP_LOTSAMISS = 100
+READ_WAITS = -1  # instead of a number of pages
 IO_BYTES = 1280 << 10  # the largest request of a device (block/blk-settings.c: BLK_DEF_MAX_SECTORS, and no device here takes less)
 
 
@@ -49,7 +50,7 @@ def submit_read(k, tid, file, pgoff, count, marker, force):
 
 @compiled
 def submit_rest(k, tid, file):
-    """Go on with a window that kswapd came between."""
+    """Go on with a window that kswapd came between, or that waited for memory; READ_WAITS: it waits again."""
     rest = k.file[file, FI_RA_REST]
     k.file[file, FI_RA_REST] = 0
     first = rest >> 32
@@ -63,19 +64,35 @@ def _preempted(k):
 
 
 @compiled
+def _leave_rest(k, file, first, end, marker):
+    """Pages from `first` on stay to be read, as FI_RA_REST."""
+    mark = marker - first
+    k.file[file, FI_RA_REST] = first << 32 | (mark if 0 <= mark < end - first else 0xFFFF) << 16 | min(end - first, 0xFFFF)
+
+
+@compiled
 def _submit(k, tid, file, pgoff, count, marker, force, stops):
-    """`submit_read`, where it `stops` only up to where kswapd comes between: the rest is FI_RA_REST."""
+    """`submit_read`, where it `stops` only up to where kswapd comes between, or where it must wait for memory: the rest is FI_RA_REST.
+
+    READ_WAITS: T_WAIT says what the task waits for.
+    """
     shift = k.geo[G_PAGE_SHIFT]
     end = min(pgoff + count, (k.file[file, FI_SIZE] + (1 << shift) - 1) >> shift)
     run = 0
     read = 0
+    waits = 0
     for i in range(pgoff, end + 1):
         pfn = 0
         if i < end:
             slot = k.file[file, FI_CACHE] + i
             if k.pcache[slot] <= 0:
-                pfn = alloc_page_noretry(k)
-                if pfn != 0:
+                pfn = alloc_page_noretry(k, stops != 0)
+                if pfn == ALLOC_WAITS:
+                    waits = 1
+                    pfn = 0
+                    _leave_rest(k, file, i, end, marker)
+                    end = i
+                elif pfn != 0:
                     k.frame[pfn, P_FLAGS] |= PG_LOCKED | (PG_READAHEAD if i == marker else 0)
                     add_to_page_cache_lru(k, file, i, pfn)
                 else:
@@ -87,8 +104,7 @@ def _submit(k, tid, file, pgoff, count, marker, force, stops):
             run += 1
             read += 1
             if stops != 0 and i + 1 < end and _preempted(k):
-                mark = marker - i - 1
-                k.file[file, FI_RA_REST] = i + 1 << 32 | (mark if 0 <= mark < end - i - 1 else 0xFFFF) << 16 | min(end - i - 1, 0xFFFF)
+                _leave_rest(k, file, i + 1, end, marker)
                 end = i + 1
         elif run > 0:
             map_blocks(k, tid, file, i - run, run)
@@ -96,7 +112,7 @@ def _submit(k, tid, file, pgoff, count, marker, force, stops):
             run = 0
         if i >= end:
             break
-    return read
+    return READ_WAITS if waits != 0 else read
 
 
 @compiled
@@ -221,22 +237,26 @@ def page_cache_async_readahead(k, tid, file, pfn, offset, request, stops):
     Model: only a reader `stops` for kswapd; a fault reads its whole window before anybody else runs.
     """
     if k.file[file, FI_RA_PAGES] == 0 or k.frame[pfn, P_FLAGS] & PG_WRITEBACK != 0:
-        return
+        return 0
     k.frame[pfn, P_FLAGS] &= ~PG_READAHEAD
     held = hold_page(k, pfn)
-    ondemand_readahead(k, tid, file, offset, request, 1, stops)
+    outcome = ondemand_readahead(k, tid, file, offset, request, 1, stops)
     release_page(k, pfn, held)
+    return outcome
 
 
 @compiled
 def page_cache_sync_readahead(k, tid, file, offset, request):
-    """read(2) needs a page that isn't cached: a window as the accesses so far suggest, or what is asked for (FMODE_RANDOM)."""
+    """read(2) needs a page that isn't cached: a window as the accesses so far suggest, or what is asked for (FMODE_RANDOM).
+
+    READ_WAITS: the task waits for memory.
+    """
     if k.file[file, FI_RA_PAGES] == 0:
-        return
+        return 0
     if k.file[file, FI_RANDOM] != 0:
         force_page_cache_readahead(k, tid, file, offset, request, 0)
-    else:
-        ondemand_readahead(k, tid, file, offset, request, 0, 1)
+        return 0
+    return ondemand_readahead(k, tid, file, offset, request, 0, 1)
 
 
 @compiled

@@ -51,7 +51,7 @@ def read_swap_cache_async(k, swp, waits):
         return k.swap_cache[swp]
     if swap_references(k, swp) == 0:
         return 0
-    pfn = alloc_page_noretry(k)
+    pfn = alloc_page_noretry(k, False)
     if pfn == 0:
         return 0
     shadow = k.swap_cache[swp]

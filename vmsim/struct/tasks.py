@@ -55,7 +55,7 @@ T_VMACACHE = 57  # the VMAs found last, four slots by page number (4.4: task_str
 T_VMACACHE_SEQ = 61  # the address space that they were found in, and its MM_VMACACHE_SEQ then
 T_SUBMIT_NS = 62  # CPU time of a submission that a fault in progress still has to spend
 T_NO_PROGRESS = 63  # tries in a row in which direct reclaim freed nothing (no_progress_loops)
-T_RECLAIMING = 64  # the task is in direct reclaim, to be gone on with before it allocates
+T_RECLAIMING = 64  # the task is in direct reclaim, to be gone on with before it allocates: RECLAIMING or RECLAIMING_AHEAD
 T_KILLED = 65  # SIGKILL is pending; KILLED_BY_OOM: from the OOM killer
 T_MEMDIE = 66  # chosen by the OOM killer: it may use the reserves (TIF_MEMDIE)
 T_MEM_RETRY = 67  # the fault in progress waited for memory, so that it isn't counted twice
@@ -87,6 +87,9 @@ TASK_COLUMNS = 96
 TASK_RUNNABLE = 1
 TASK_BLOCKED = 2
 TASK_DEAD = 3
+
+RECLAIMING = 1  # values of T_RECLAIMING: for a page that the task can't do without,
+RECLAIMING_AHEAD = 2  # or for one that it reads ahead
 
 WAIT_NONE = 0
 WAIT_PAGE = 1  # a locked page's I/O; argument pfn
