@@ -1,4 +1,4 @@
-"""A page that read(2) reads ahead reclaims for itself, once and until 32 pages are free (mm/readahead.c: __GFP_NORETRY; try_to_free_pages)."""
+"""A page that read(2) reads ahead reclaims for itself: one round, until 32 pages are free (__GFP_NORETRY; try_to_free_pages)."""
 
 from __future__ import annotations
 
