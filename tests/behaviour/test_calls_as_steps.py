@@ -6,6 +6,7 @@ import pytest
 from scenario import PAGE, ROOT, mmap, run
 
 from vmsim.errors import VmsimError
+from vmsim.struct.kernel import SYS_SWAPPINESS
 
 
 def test_memfd_as_a_program_uses_it() -> None:
@@ -72,6 +73,16 @@ def test_sysctl_at_run_time() -> None:
     )
     assert outcome.exit() == "done"
     assert outcome.built.kernel.file[outcome.built.file_ids["data"], 5] == 0
+
+
+@pytest.mark.parametrize(("version", "highest"), [("4.3", 100), ("4.4", 100), ("6.1", 200), ("6.18", 200)])
+def test_how_high_swappiness_may_be_written(version: str, highest: int) -> None:
+    """200 since 5.8 (c843966c556d), 100 before; the value that is refused changes nothing."""
+    name = "vm.swappiness"
+    steps = [{"sysctl": {"name": name, "value": highest}}, {"sysctl": {"name": name, "value": highest + 1, "expect": "EINVAL"}}]
+    outcome = run(steps, version=version)
+    assert outcome.exit() == "done"
+    assert outcome.built.kernel.sysctl[SYS_SWAPPINESS] == highest
 
 
 def test_exec_starts_with_the_image_again() -> None:

@@ -42,3 +42,28 @@ def test_mlocked_memory_ends_in_a_kill_not_in_a_hang() -> None:
     program = [mmap(TOO_MUCH * PAGE), {"mlock": {"addr": "m", "length": TOO_MUCH * PAGE, "expect": "any"}}]
     task = {"name": "locker", "image": "none", "capabilities": ["CAP_IPC_LOCK"], "program": program}
     assert end(task).exit() == "SIGKILL"
+
+
+def setting(name: str, value: int, **given: str) -> dict:
+    return {"sysctl": {"name": name, "value": value, **given}}
+
+
+def test_settings_of_the_oom_killer_written_while_it_runs() -> None:
+    """proc_dointvec takes any int for oom_kill_allocating_task, and any but 0 means yes; panic_on_oom is from 0 to 2 (kernel/sysctl.c)."""
+    asker = writer(500)
+    asker["program"] = [setting("vm.oom_kill_allocating_task", -7), *asker["program"]]
+    outcome = end(holder(600), asker)
+    assert (outcome.exit(1), outcome.exit(2)) == ("done", "SIGKILL")
+    asker["program"] = [setting("vm.oom_kill_allocating_task", 0), *asker["program"][1:]]
+    outcome = end(holder(600), asker)
+    assert (outcome.exit(1), outcome.exit(2)) == ("SIGKILL", "done")
+    asker["program"] = [setting("vm.panic_on_oom", 3, expect="EINVAL"), setting("vm.panic_on_oom", 1), *asker["program"][1:]]
+    outcome = end(holder(600), asker)
+    assert outcome.ending.reason == "panic"
+    assert (outcome.exit(1), outcome.exit(2)) == ("running", "running")
+
+
+def test_a_machine_that_has_panicked_runs_no_more() -> None:
+    outcome = finish(start(tasks=[WRITER], ram=RAM, sysctl={"vm.overcommit_memory": 1, "vm.panic_on_oom": 1}))
+    later = outcome.built.machine.run(until_ns=outcome.ending.now_ns + 1_000_000)
+    assert (outcome.ending.reason, later.reason, later.now_ns) == ("panic", "panic", outcome.ending.now_ns)

@@ -24,11 +24,12 @@ SETTINGS = {
     "vm.swappiness": [0, 1, 60, 100, 200], "vm.page-cluster": [0, 1, 3, 6], "vm.drop_caches": [1, 2, 3],
     "vm.dirty_ratio": [0, 1, 20, 100], "vm.dirty_background_ratio": [0, 10, 100], "vm.dirty_bytes": [8192, 65536, 1 << 30],
     "vm.dirty_background_bytes": [1, 65536], "vm.dirty_writeback_centisecs": [0, 1, 500], "vm.dirty_expire_centisecs": [0, 1, 3000],
-    "vm.overcommit_memory": [0, 1, 2],
+    "vm.overcommit_memory": [0, 1, 2], "vm.vfs_cache_pressure": [0, 100, 10000], "vm.oom_kill_allocating_task": [0, 1],
+    "vm.panic_on_oom": [0, 0, 1],
 }  # fmt: skip
 AT_BOOT = {
     "vm.min_free_kbytes": [16, 128], "vm.watermark_scale_factor": [1, 10, 1000], "vm.percpu_pagelist_fraction": [0, 8, 100],
-    "vm.oom_kill_allocating_task": [0, 1], "vm.lowmem_reserve_ratio": [[256, 256, 32], [1, 1, 1]],
+    "vm.lowmem_reserve_ratio": [[256, 256, 32], [1, 1, 1]],
 }  # fmt: skip
 _at_boot = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in AT_BOOT.items()})
 _area = st.sampled_from(AREAS)

@@ -121,6 +121,7 @@ RULES = (
     Rule("shadow_nodes_halve", "6.1", None, "of the page cache's nodes that hold only shadows there may be an eighth of the pages on lists and in slabs, and half of what is beyond that goes at a time; before, a 16th of all pages, and the excess is scanned as other slabs are", "4b85afbdacd2 (4.20): zero-seek shrinkers; workingset.c of v6.1: count_shadow_nodes"),
     Rule("used_once_goes", "6.1", None, "dentries and inodes that were used once are freed when the shrinker comes to them; before, it passes over each once", "dcache.c of v6.1: retain_dentry, inode.c of v4.19: inode_lru_list_add; before, dput and iput_final mark each as referenced"),
     Rule("drop_slab_doubles", "6.1", None, "drop_caches goes on while a round frees more than 1 slab object, then 3, 7, 15, ...; before, more than 10", "vmscan.c of v6.1: drop_slab_node"),
+    Rule("swappiness_200", "6.1", None, "vm.swappiness may be up to 200; before, up to 100", "c843966c556d (5.8)"),
 )  # fmt: skip
 
 

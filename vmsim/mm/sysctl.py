@@ -13,7 +13,9 @@ from vmsim.struct.kernel import (
     SYS_DROP_CACHES,
     SYS_OVERCOMMIT_KBYTES,
     SYS_OVERCOMMIT_RATIO,
+    SYS_SWAPPINESS,
 )
+from vmsim.struct.rules import R_SWAPPINESS_200
 from vmsim.struct.vmstat import DROP_SLAB
 
 
@@ -21,6 +23,8 @@ from vmsim.struct.vmstat import DROP_SLAB
 def sys_sysctl(k, number, value, lowest, highest):
     """Write one setting that has the range lowest..highest: 0 or -EINVAL. Of a pair that says the same, the one written last holds."""
     if value < lowest or value > highest or number == SYS_DIRTY_BYTES and value < 2 << 12:
+        return -EINVAL
+    if number == SYS_SWAPPINESS and value > 100 and k.rule[R_SWAPPINESS_200] == 0:
         return -EINVAL
     k.sysctl[number] = value
     if number == SYS_DROP_CACHES:

@@ -76,11 +76,16 @@ SYSCTLS: Final[Mapping[str, Sysctl]] = {
 RUNTIME: Final[Mapping[str, Sysctl]] = {
     name: SYSCTLS[name]
     for name in (
-        "vm.max_map_count", "vm.overcommit_memory", "vm.overcommit_ratio", "vm.overcommit_kbytes", "vm.swappiness",
-        "vm.page-cluster", "vm.dirty_ratio", "vm.dirty_background_ratio", "vm.dirty_bytes", "vm.dirty_background_bytes",
-        "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs", "vm.vfs_cache_pressure",
+        "vm.max_map_count", "vm.overcommit_memory", "vm.overcommit_ratio", "vm.overcommit_kbytes", "vm.page-cluster",
+        "vm.dirty_ratio", "vm.dirty_background_ratio", "vm.dirty_bytes", "vm.dirty_background_bytes",
+        "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs", "vm.vfs_cache_pressure", "vm.panic_on_oom",
     )
-} | {"vm.drop_caches": Sysctl("bits: 1 the page cache, 2 slab objects", 0, 1, 4)}  # fmt: skip
+} | {
+    "vm.drop_caches": Sysctl("bits: 1 the page cache, 2 slab objects", 0, 1, 4),
+    "vm.swappiness": replace(SYSCTLS["vm.swappiness"], maximum=200),  # sys_sysctl knows the version's limit
+    "vm.oom_kill_allocating_task": replace(SYSCTLS["vm.oom_kill_allocating_task"], minimum=-(1 << 31), maximum=(1 << 31) - 1),
+    "vm.oom_dump_tasks": replace(SYSCTLS["vm.oom_dump_tasks"], minimum=-(1 << 31), maximum=(1 << 31) - 1),
+}  # fmt: skip
 
 DEFAULTS: Final[Mapping[str, SysctlValue]] = {name: sysctl.default for name, sysctl in SYSCTLS.items()}
 

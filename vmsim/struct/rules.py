@@ -79,7 +79,7 @@ RULE_NAMES = (
     "readahead_io_pages", "readahead_whole_window", "readahead_keeps_size", "readahead_looks_short",
     "read_moves_position", "fault_around_forgives", "readahead_is_preempted",
     "isolated_waits_once",
-    "slab_by_priority", "shadow_nodes_halve", "used_once_goes", "drop_slab_doubles",
+    "slab_by_priority", "shadow_nodes_halve", "used_once_goes", "drop_slab_doubles", "swappiness_200",
 )
 
 
@@ -176,3 +176,4 @@ R_SLAB_BY_PRIORITY = _index("slab_by_priority")
 R_SHADOW_NODES_HALVE = _index("shadow_nodes_halve")
 R_USED_ONCE_GOES = _index("used_once_goes")
 R_DROP_SLAB_DOUBLES = _index("drop_slab_doubles")
+R_SWAPPINESS_200 = _index("swappiness_200")
