@@ -39,10 +39,10 @@ from vmsim.struct.vmstat import (
     PGSCAN_DIRECT_THROTTLE,
     SLABS_SCANNED,
 )
-from vmsim.units import NS_PER_US
+from vmsim.units import NS_PER_MS
 
 LOOK_EVERY: Final = 1 << 10  # tries
-ENOUGH_NS: Final = 100 * NS_PER_US  # of a CPU, for hundreds of tries, after which a task has shown that it gets nowhere
+ENOUGH_NS: Final = NS_PER_MS  # of a CPU, for a hundred tries, after which a task has shown that it gets nowhere
 _IN_VAIN: Final = (
     ALLOCSTALL, PAGEOUTRUN, KSWAPD_LOW_WMARK_HIT_QUICKLY, KSWAPD_HIGH_WMARK_HIT_QUICKLY, PGSCAN_DIRECT_THROTTLE, SLABS_SCANNED,
 )  # fmt: skip

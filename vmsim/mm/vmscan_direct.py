@@ -18,8 +18,10 @@ from vmsim.mm.vmscan import (
 )
 from vmsim.mm.vmscan_batch import must_pause, unplugged
 from vmsim.mm.vmscan_cost import snapshot_refaults
+from vmsim.struct.costs import C_RECLAIM_PAGE
 from vmsim.struct.jit import compiled
 from vmsim.struct.kernel import SC_NR_ZONES
+from vmsim.struct.ledger import L_RECLAIM
 from vmsim.struct.pages import Z_FREE, Z_MIN
 from vmsim.struct.reclaim import (
     DEF_PRIORITY,
@@ -166,6 +168,8 @@ def do_try_to_free_pages(k, tid):
                 k.vmstat[ALLOCSTALL] += 1
                 continue
             s[S_STAGE] = STAGE_NONE
+            if s[S_TOTAL_SCANNED] == 0:  # passes over empty lists take time, too
+                k.led[L_RECLAIM] += (DEF_PRIORITY + 1) * k.cost[C_RECLAIM_PAGE]
             return RECLAIM_DONE
         s[S_PRIORITY] -= 1
         if _throttled(k, tid, s) or must_pause(k, tid, 0):
