@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from scenario import PAGE, finish, mmap, run, scenario, start, sweep
 
@@ -190,6 +192,14 @@ def test_proc_swaps():
         "/swapfile1                              file\t\t4092\t0\t-1\n"
     )
     assert "SwapTotal:         12280 kB\nSwapFree:          12280 kB\n" in text["meminfo"]
+
+
+def test_areas_are_named_by_their_devices():
+    """disk_name of block/partition-generic.c: a disk whose name ends with a digit has a p before the number of a partition."""
+    devices = {"nvme0n1": {"type": "nvme"}, "vdb": {"type": "sata-ssd"}}
+    swaps = [{"name": name, "device": device, "size": "8 MiB"} for name, device in (("a", "nvme0n1"), ("b", "vdb"), ("c", "nvme0n1"))]
+    outcome = run([{"show": ["swaps"]}], devices=devices, swaps=swaps)
+    assert re.findall(r"^/\S+", outcome.built.shown[0].text, re.M) == ["/dev/nvme0n1p1", "/dev/vdb", "/dev/nvme0n1p2"]
 
 
 @pytest.mark.parametrize(("machine", "program", "message"), [

@@ -68,6 +68,21 @@ def test_a_damaged_recording_is_a_mistake_in_the_input(tmp_path, capsys):
         read_cases(tmp_path / "absent.json.gz")
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    ({"kernel": None}, "kernel: Input should be a valid string"),
+    ({"boots": "x"}, "boots: Input should be a valid dictionary"),
+    ({"results": [{"label": "a", "boot": "b"}]}, "results.0.runs: Field required"),
+    ({"results": [{"label": "a", "boot": "b", "runs": [{"cmd": "", "params": {}}]}]}, "runs.0.cmd: String should have at least 1"),
+    ({"results": [{"label": "a", "boot": "c", "runs": []}]}, "results.0.boot: no boot 'c'"),
+])  # fmt: skip
+def test_a_damaged_recording_is_told_by_its_key(tmp_path, change, message):
+    file = tmp_path / "damaged.json"
+    file.write_text(json.dumps({"kernel": "4.4.1", "boots": {"b": {}}, "results": []} | change))
+    with pytest.raises(VmsimError) as error:
+        read_cases(file)
+    assert message in str(error.value)
+
+
 def test_the_command_counts_cases_and_tells_the_unknown_apart(tmp_path, capsys):
     data = json.loads(gzip.decompress((DATA / "a_zones.json.gz").read_bytes()))
     data["results"] = data["results"][:2]

@@ -345,7 +345,7 @@ def build(scenario: Scenario, seed: int = 1, index: int = 0, outputs: OutputsSpe
     devices = [make_device(name, spec, machine.page_size, streams) for name, spec in machine.devices.items()]
     texts: list[Shown] = []
     dmesg = Dmesg(kernel, [zone.name for zone in zones], machine.arch == "x86_64")
-    proc = ProcFs(kernel, ids, dmesg.text)
+    proc = ProcFs(kernel, ids, dmesg.text, tuple(machine.devices))
 
     def show(number: int, task: Task) -> None:
         texts.extend(Shown(task.name, task.since_ns, name, proc.read(name, task.tid, task.name)) for name in assembly.shows[number])

@@ -9,9 +9,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from vmsim.errors import VmsimError
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from vmsim.errors import VmsimError, unknown_name
 from vmsim.units import MIB
 
 Json = Mapping[str, Any]
@@ -94,12 +96,44 @@ class Case:
         return self.results[0]
 
 
+class _RunModel(BaseModel):
+    cmd: str = Field(min_length=1)
+    params: dict[str, Any]
+
+
+class _ResultModel(BaseModel):
+    label: str
+    rep: int = 0
+    boot: str
+    runs: list[_RunModel]
+
+
+class _Recording(BaseModel):
+    """What every recording has; each case looks for the rest itself."""
+
+    kernel: str
+    boots: dict[str, dict[str, Any]]
+    results: list[_ResultModel]
+
+    @model_validator(mode="after")
+    def _booted(self) -> Self:
+        for number, result in enumerate(self.results):
+            if result.boot not in self.boots:
+                raise ValueError(f"results.{number}.boot: {unknown_name('boot', result.boot, self.boots)}")
+        return self
+
+
 def read_cases(path: Path) -> list[Case]:
     """The cases of a recording, in the order of their labels' first results. Raises VmsimError for what isn't one."""
     data = _load(path)
     try:
+        _Recording.model_validate(data)
         boots, kernel = data["boots"], str(data["kernel"])
         results = [_result(entry, boots[entry["boot"]]) for entry in data["results"]]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise VmsimError(f"{path}: not a recording of a whole system: {where + ': ' if where else ''}{first['msg']}") from None
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise VmsimError(f"{path}: not a recording of a whole system: {type(error).__name__} {error}") from None
     by_label: dict[str, list[Result]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmsim.machine.procfs.names import file_names
@@ -26,13 +26,17 @@ class Shown:
 class ProcFs:
     """/proc of a simulated machine. `files` are ids of files by name, as `Built.file_ids` has them; `dmesg` gives the kernel's log.
 
-    `pressure` gives /proc/pressure/NAME; it is None where the machine doesn't measure it. Kernels before 4.20 have an empty text.
+    `devices` are the names of its devices by number. `pressure` gives /proc/pressure/NAME; it is None where the machine doesn't measure
+    it. Kernels before 4.20 have an empty text.
     """
 
     pressure: Callable[[str], str] | None = None
 
-    def __init__(self, kernel: Kernel, files: Mapping[str, int] | None = None, dmesg: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, files: Mapping[str, int] | None = None, dmesg: Callable[[], str] | None = None, devices: Sequence[str] = ()
+    ) -> None:
         self.kernel = kernel
+        self.devices = devices
         self.dmesg = dmesg
         self.paths = file_names(files or {})
 
@@ -42,7 +46,7 @@ class ProcFs:
 
     def system(self) -> System:
         """The files of the whole machine."""
-        return System(self.kernel)
+        return System(self.kernel, self.devices)
 
     def read(self, file: str, tid: int = 1, name: str = "task") -> str:
         """One file by its name: of a task (maps, smaps, status, ...), of the machine, or dmesg. Raises KeyError for another."""

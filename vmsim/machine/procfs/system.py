@@ -6,7 +6,7 @@ unless something here counts them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vmsim.struct import kernel as kn
 from vmsim.struct import pages as p
@@ -48,10 +48,11 @@ _OF_NODE_6 = {"nr_swapcached": rc.N_SWAP_CACHE, "workingset_nodes": rc.N_SHADOW_
 
 
 class System:
-    """The texts of a machine at the present simulated time."""
+    """The texts of a machine at the present simulated time; `devices` are the names of its devices by number."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, devices: Sequence[str]) -> None:
         self.kernel = kernel
+        self.devices = devices
         self.page_shift = int(kernel.geo[kn.G_PAGE_SHIFT])
         self.newer = bool(kernel.rule[R_PROC_LINES_6_1])
         self.newest = bool(kernel.rule[R_PROC_LINES_6_18])
@@ -144,14 +145,16 @@ class System:
         return [row for row in self.kernel.swap.tolist() if row[SW_FLAGS] & SWP_USED]
 
     def _swap_path(self, area: list[int]) -> str:
-        """The name of an area. Model: devices are named by their number, as SCSI disks are; several areas on one are its partitions."""
+        """The name of an area: its device, of which several areas are the partitions (disk_name)."""
         areas = self.kernel.swap[: int(self.kernel.node[rc.N_SWAP_AREAS])]
         number = areas[:, SW_BASE].tolist().index(area[SW_BASE])
         if area[SW_FLAGS] & SWP_FILE:
             return f"/swapfile{number}"
         same = areas[:, SW_DEVICE] == area[SW_DEVICE]
-        partition = str(int(same[: number + 1].sum())) if same.sum() > 1 else ""
-        return f"/dev/sd{chr(ord('a') + area[SW_DEVICE] % 26)}{partition}"
+        disk = self.devices[area[SW_DEVICE]]
+        if same.sum() == 1:
+            return f"/dev/{disk}"
+        return f"/dev/{disk}{'p' if disk[-1].isdigit() else ''}{int(same[: number + 1].sum())}"
 
     def swaps(self) -> str:
         """/proc/swaps."""
