@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vmsim.errors import ImpossibleState
 from vmsim.hw.walk import TABLE_HUGE
+from vmsim.machine.differs import differs
 from vmsim.machine.generations import generation_lists, generation_sizes, list_of, page_counts, zone_lists
 from vmsim.machine.verify_huge import check_huge, free_blocks
 from vmsim.machine.verify_slab import check_slab
@@ -96,11 +97,6 @@ def address_spaces(kernel: Kernel) -> list[int]:
     return [int(mm) for mm in np.flatnonzero(kernel.mm[:, v.MM_PGD])]
 
 
-def _differs(what: str, counted: object, found: object) -> Iterator[str]:
-    if counted != found:
-        yield f"{what} is {counted}, but there are {found}"
-
-
 def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
     """The frames that the allocator has handed out, and what is wrong with the free ones."""
     problems: list[str] = []
@@ -115,10 +111,10 @@ def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
         problems += found
         stack = np.concatenate([kernel.free_stack[start : start + zone[p.Z_NR_STACK]], whole])
         free = set(stack.tolist())
-        problems += _differs(f"{name}: frames on the free stack", len(stack), len(free))
+        problems += differs(f"{name}: frames on the free stack", len(stack), len(free))
         listed = int(kernel.pcp[:, number].sum())
         new = range(int(zone[p.Z_NEXT_NEW]), int(zone[p.Z_NEW_END]))
-        problems += _differs(f"{name}: nr_free", int(zone[p.Z_FREE]) + listed, len(free) + len(new))
+        problems += differs(f"{name}: nr_free", int(zone[p.Z_FREE]) + listed, len(free) + len(new))
         outside = [pfn for pfn in free if not first <= pfn < last or pfn in new]
         problems += [f"{name}: frame {pfn} is on the free stack, but was never handed out" for pfn in outside]
         handed = np.concatenate([np.arange(first, new.start), np.arange(new.stop, last)])
@@ -127,7 +123,7 @@ def _used_frames(kernel: Kernel) -> tuple[Ints, list[str]]:
         problems += [f"frame {pfn} is free, but not clear" for pfn in stack[kernel.frame[stack].any(axis=1)].tolist()]
         flags = kernel.frame[in_use, p.P_FLAGS]
         problems += [f"frame {pfn} is in use without PG_inuse" for pfn in in_use[flags & p.PG_INUSE == 0].tolist()]
-    problems += _differs("nr_free_pages", int(kernel.vmstat[vs.NR_FREE_PAGES]), int(zones[:, p.Z_FREE].sum()))
+    problems += differs("nr_free_pages", int(kernel.vmstat[vs.NR_FREE_PAGES]), int(zones[:, p.Z_FREE].sum()))
     return np.concatenate(used), problems
 
 
@@ -153,23 +149,23 @@ def _check_lists(kernel: Kernel, used: Ints) -> Iterator[str]:
             belongs = (flags & p.PG_LRU != 0) & (list_of(kernel, flags) == lru) & (own == zone)
             yield from (f"{name} holds frame {pfn}, which doesn't belong there" for pfn in pages[~belongs].tolist())
             if not kernel.rule[R_LRU_GEN] or lru == p.LRU_UNEVICTABLE:
-                yield from _differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), length)
+                yield from differs(f"{name}: length", int(kernel.zone[zone, p.Z_LRU + lru]), length)
             lengths[lru] += length
             seen += pages.tolist()
     if kernel.rule[R_LRU_GEN]:
         pages, problems = _generations(kernel, starts, len(used))
         yield from problems
         lengths += np.bincount(list_of(kernel, frame[pages, p.P_FLAGS]), minlength=p.NR_LRU_LISTS)
-        yield from _differs("lengths of the lists", kernel.zone[0, p.Z_LRU : p.Z_LRU + 4].tolist(), lengths[:4].tolist())
+        yield from differs("lengths of the lists", kernel.zone[0, p.Z_LRU : p.Z_LRU + 4].tolist(), lengths[:4].tolist())
         seen += pages.tolist()
     on_list = used[frame[used, p.P_FLAGS] & p.PG_LRU != 0]
     yield from (f"frame {pfn} has PG_lru, but is on no list" for pfn in np.setdiff1d(on_list, seen).tolist())
     listed = np.array(seen, np.int64)
     for zone, found in enumerate(zone_lists(kernel, listed)):
         lists = kernel.zone[zone, p.Z_ZONE_LRU : p.Z_ZONE_LRU + p.NR_LRU_LISTS].tolist()
-        yield from _differs(f"zone {zone}: pages on lists", lists, found)
+        yield from differs(f"zone {zone}: pages on lists", lists, found)
     counted = kernel.vmstat[vs.NR_LRU_BASE : vs.NR_LRU_BASE + p.NR_LRU_LISTS]
-    yield from _differs("LRU counters", counted.tolist(), lengths.tolist())
+    yield from differs("LRU counters", counted.tolist(), lengths.tolist())
 
 
 def _generations(kernel: Kernel, starts: Ints, most: int) -> tuple[Ints, list[str]]:
@@ -225,7 +221,7 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
                 row = kernel.pt[node + _NODE_ENTRIES : node + _NODE_ENTRIES + (1 << int(geo[kn.G_BITS + level]))]
                 full = np.flatnonzero(row)
                 where = f"address space {mm}: table of level {level} at page {first}"
-                problems += _differs(f"{where}: its count", int(kernel.pt[node + 1]) & ~TABLE_HUGE, len(full))
+                problems += differs(f"{where}: its count", int(kernel.pt[node + 1]) & ~TABLE_HUGE, len(full))
                 if kernel.pt[node + 1] & TABLE_HUGE:
                     huge.append((mm, first, node))
                     full = full[:1]
@@ -237,10 +233,10 @@ def _read_page_tables(kernel: Kernel) -> tuple[Mappings, list[str]]:
                 else:
                     below += zip(row[full].tolist(), vpns.tolist(), strict=True)
             nodes = below
-        problems += _differs(
+        problems += differs(
             f"address space {mm}: nr_ptes", int(kernel.mm[mm, v.MM_NR_PTES]), by_level[-1] if levels > 1 else 0
         )
-        problems += _differs(
+        problems += differs(
             f"address space {mm}: nr_pmds", int(kernel.mm[mm, v.MM_NR_PMDS]), by_level[-2] if levels > 2 else 0
         )
     none = np.zeros(0, np.int64)
@@ -268,9 +264,9 @@ def _check_use(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]:
         for pfn, fl in zip(used[~table & ~listed], flags[~table & ~listed], strict=True)
     )
     yield from (f"frame {pfn} is a page table and on a list" for pfn in used[table & listed].tolist())
-    yield from _differs("frames of page tables", sorted(used[table].tolist()), sorted(mappings.tables))
+    yield from differs("frames of page tables", sorted(used[table].tolist()), sorted(mappings.tables))
     yield from _check_batches(kernel, used)
-    yield from _differs("nr_page_table_pages", int(kernel.vmstat[vs.NR_PAGETABLE]), len(mappings.tables))
+    yield from differs("nr_page_table_pages", int(kernel.vmstat[vs.NR_PAGETABLE]), len(mappings.tables))
 
 
 def _check_batches(kernel: Kernel, used: Ints) -> Iterator[str]:
@@ -279,11 +275,11 @@ def _check_batches(kernel: Kernel, used: Ints) -> Iterator[str]:
     isolated = flags & p.PG_ISOLATED != 0
     batches = [row[rc.S_BATCH : rc.S_BATCH + row[rc.S_BATCH_TAKEN]] for row in kernel.scan if row[rc.S_BATCH_TAKEN]]
     held = sorted(int(pfn) for batch in batches for pfn in batch)
-    yield from _differs("isolated frames", sorted(used[isolated].tolist()), held)
+    yield from differs("isolated frames", sorted(used[isolated].tolist()), held)
     yield from (f"frame {pfn} is isolated and on a list" for pfn in used[isolated & (flags & p.PG_LRU != 0)].tolist())
     counted = kernel.vmstat[vs.NR_ISOLATED_ANON : vs.NR_ISOLATED_ANON + 2]
-    yield from _differs("nr_isolated_anon and nr_isolated_file", int(counted.sum()), len(held))
-    yield from _differs("nr_isolated_*", counted.tolist(), kernel.zone[:, p.Z_ISOLATED : p.Z_ISOLATED + 2].sum(axis=0).tolist())
+    yield from differs("nr_isolated_anon and nr_isolated_file", int(counted.sum()), len(held))
+    yield from differs("nr_isolated_*", counted.tolist(), kernel.zone[:, p.Z_ISOLATED : p.Z_ISOLATED + 2].sum(axis=0).tolist())
 
 
 def _resident(mappings: Mappings) -> NDArray[np.bool_]:
@@ -317,7 +313,7 @@ def _check_rmap(kernel: Kernel, used: Ints, mappings: Mappings) -> Iterator[str]
         while 0 < link < len(kernel.chain) and len(found) <= len(expected):
             found.append(int(kernel.chain[link, CH_MAPPING]))
             link = int(kernel.chain[link, CH_NEXT])
-        yield from _differs(f"frame {pfn}: chain of reverse mappings", sorted(found), sorted(expected))
+        yield from differs(f"frame {pfn}: chain of reverse mappings", sorted(found), sorted(expected))
 
 
 def _check_rss(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
@@ -328,14 +324,14 @@ def _check_rss(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
     for mm in address_spaces(kernel):
         mine = here & (mappings.mm == mm)
         row = kernel.mm[mm]
-        yield from _differs(f"address space {mm}: anonymous RSS", int(row[v.MM_ANONPAGES]), int(pages[mine & anon].sum()))
-        yield from _differs(
+        yield from differs(f"address space {mm}: anonymous RSS", int(row[v.MM_ANONPAGES]), int(pages[mine & anon].sum()))
+        yield from differs(
             f"address space {mm}: file RSS", int(row[v.MM_FILEPAGES] + row[v.MM_SHMEMPAGES]), int(np.sum(mine & ~anon))
         )
     mapped = np.unique(mappings.pfn[here])
     is_anon = kernel.frame[mapped, p.P_FLAGS] & p.PG_ANON != 0
-    yield from _differs("nr_anon_pages", int(kernel.vmstat[vs.NR_ANON_PAGES]), int(page_counts(kernel, mapped[is_anon]).sum()))
-    yield from _differs("nr_mapped", int(kernel.vmstat[vs.NR_FILE_MAPPED]), int((~is_anon).sum()))
+    yield from differs("nr_anon_pages", int(kernel.vmstat[vs.NR_ANON_PAGES]), int(page_counts(kernel, mapped[is_anon]).sum()))
+    yield from differs("nr_mapped", int(kernel.vmstat[vs.NR_FILE_MAPPED]), int((~is_anon).sum()))
 
 
 def _check_rights(kernel: Kernel, mappings: Mappings) -> Iterator[str]:
@@ -373,24 +369,24 @@ def _check_page_cache(kernel: Kernel, used: Ints) -> Iterator[str]:
         slots = kernel.pcache[row[f.FI_CACHE] : row[f.FI_CACHE] + row[f.FI_CAPACITY]]
         index = np.flatnonzero(slots > 0)
         pfns = slots[index]
-        yield from _differs(f"file {number}: nrpages", int(row[f.FI_NRPAGES]), len(index))
+        yield from differs(f"file {number}: nrpages", int(row[f.FI_NRPAGES]), len(index))
         bad = (frame[pfns, p.P_MAPPING] != -number - 1) | (frame[pfns, p.P_INDEX] != index)
         yield from (f"file {number}: slot {slot} holds a frame that says otherwise" for slot in index[bad].tolist())
         total += len(index)
     cached = used[frame[used, p.P_MAPPING] < 0]
-    yield from _differs("pages that say they are cached", len(cached), total)
+    yield from differs("pages that say they are cached", len(cached), total)
     total += int(kernel.node[rc.N_SWAP_CACHE])
-    yield from _differs("nr_file_pages", int(kernel.vmstat[vs.NR_FILE_PAGES]), total)
+    yield from differs("nr_file_pages", int(kernel.vmstat[vs.NR_FILE_PAGES]), total)
 
 
 def _check_counters(kernel: Kernel, used: Ints) -> Iterator[str]:
     """nr_mlock, and the pages committed."""
     flags = kernel.frame[used, p.P_FLAGS]
-    yield from _differs("nr_mlock", int(kernel.vmstat[vs.NR_MLOCK]), int(page_counts(kernel, used[flags & p.PG_MLOCKED != 0]).sum()))
+    yield from differs("nr_mlock", int(kernel.vmstat[vs.NR_MLOCK]), int(page_counts(kernel, used[flags & p.PG_MLOCKED != 0]).sum()))
     lost = (flags & p.PG_MLOCKED != 0) & (kernel.frame[used, p.P_MAPCOUNT] == 0)
     yield from (f"frame {pfn} is mlocked, but not mapped" for pfn in used[lost].tolist())
     committed = int(kernel.file[1 : int(kernel.sc[kn.SC_FILE_NEXT]) + 1, f.FI_COMMITTED].sum())
     for mm in address_spaces(kernel):
         starts, ends, vm_flags = vma_bounds(kernel, mm)
         committed += int((ends - starts)[vm_flags & v.VM_ACCOUNT != 0].sum())
-    yield from _differs("committed pages", int(kernel.sc[kn.SC_COMMITTED]), committed)
+    yield from differs("committed pages", int(kernel.sc[kn.SC_COMMITTED]), committed)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from vmsim.machine.differs import differs
 from vmsim.struct import files as f
 from vmsim.struct import kernel as kn
 from vmsim.struct import pages as p
@@ -17,11 +18,6 @@ from vmsim.struct.kernel import Kernel
 
 Ints = NDArray[np.int64]
 _CACHES = ("nodes of page-cache trees", "dentries", "inodes")
-
-
-def _differs(what: str, counted: object, found: object) -> Iterator[str]:
-    if counted != found:
-        yield f"{what} is {counted}, but there are {found}"
 
 
 def check_slab(kernel: Kernel, used: Ints) -> Iterator[str]:
@@ -40,13 +36,13 @@ def _check_pages(kernel: Kernel, used: Ints) -> Iterator[str]:
             frames.append(at)
             found += 1
             at = int(kernel.frame[at, p.P_INDEX])
-        yield from _differs(f"pages of {name}", row[sl.SL_PAGES], found)
+        yield from differs(f"pages of {name}", row[sl.SL_PAGES], found)
     reserved = used[kernel.frame[used, p.P_FLAGS] & p.PG_RESERVED != 0]
-    yield from _differs("slab pages", len(frames), len(set(frames)))
+    yield from differs("slab pages", len(frames), len(set(frames)))
     yield from (f"slab page {pfn} is not reserved" for pfn in np.setdiff1d(frames, reserved).tolist())
     boot = int(kernel.sc[kn.SC_KERNEL_PAGES]) + (kernel.sc[kn.SC_HUGE_ZERO] != 0)
-    yield from _differs("reserved frames", len(frames) + boot, len(reserved))
-    yield from _differs("nr_slab_reclaimable", int(kernel.vmstat[vs.NR_SLAB_RECLAIMABLE]), len(frames))
+    yield from differs("reserved frames", len(frames) + boot, len(reserved))
+    yield from differs("nr_slab_reclaimable", int(kernel.vmstat[vs.NR_SLAB_RECLAIMABLE]), len(frames))
 
 
 def _check_nodes(kernel: Kernel) -> Iterator[str]:
@@ -61,19 +57,19 @@ def _check_nodes(kernel: Kernel) -> Iterator[str]:
         node = (first >> f.NODE_SHIFT) + 1
         count, pages = np.count_nonzero(slots, axis=1), np.count_nonzero(slots > 0, axis=1)
         found = kernel.xnode[node : node + nodes]
-        yield from _differs(f"file {number}: slots in use of its nodes", found[:, sl.XN_COUNT].tolist(), count.tolist())
-        yield from _differs(f"file {number}: pages of its nodes", found[:, sl.XN_PAGES].tolist(), pages.tolist())
+        yield from differs(f"file {number}: slots in use of its nodes", found[:, sl.XN_COUNT].tolist(), count.tolist())
+        yield from differs(f"file {number}: pages of its nodes", found[:, sl.XN_PAGES].tolist(), pages.tolist())
         total += int(np.count_nonzero(count))
         if row[f.FI_KIND] == f.FILE_REGULAR:
             shadows |= set((node + np.flatnonzero((count > 0) & (pages == 0))).tolist())
-    yield from _differs("nodes of page-cache trees", int(kernel.slab[sl.SLAB_NODES, sl.SL_OBJECTS]), total)
+    yield from differs("nodes of page-cache trees", int(kernel.slab[sl.SLAB_NODES, sl.SL_OBJECTS]), total)
     listed: list[int] = []
     at = int(kernel.xnode[0, sl.XN_NEXT])
     while at and len(listed) <= len(shadows):
         listed.append(at)
         at = int(kernel.xnode[at, sl.XN_NEXT])
-    yield from _differs("nodes on the list of those with shadows only", sorted(listed), sorted(shadows))
-    yield from _differs("workingset_nodes", int(kernel.node[rc.N_SHADOW_NODES]), len(listed))
+    yield from differs("nodes on the list of those with shadows only", sorted(listed), sorted(shadows))
+    yield from differs("workingset_nodes", int(kernel.node[rc.N_SHADOW_NODES]), len(listed))
 
 
 def _check_super(kernel: Kernel) -> Iterator[str]:
@@ -82,7 +78,6 @@ def _check_super(kernel: Kernel) -> Iterator[str]:
     room = sb[sl.SB_DENTRY_ROOM]
     ring = kernel.sb_lru[(sb[sl.SB_DENTRY_HEAD] + np.arange(sb[sl.SB_DENTRIES])) % max(room, 1)]
     held = int(np.count_nonzero(ring & sl.LRU_HAS_INODE))
-    yield from _differs("inodes that dentries hold", sb[sl.SB_PINNED], held)
     dentries, inodes = kernel.slab[[sl.SLAB_DENTRIES, sl.SLAB_INODES], sl.SL_OBJECTS].tolist()
-    yield from _differs("dentries", dentries, sb[sl.SB_IN_USE] + sb[sl.SB_DENTRIES])
-    yield from _differs("inodes", inodes, sb[sl.SB_IN_USE] + held + sb[sl.SB_INODES])
+    yield from differs("dentries", dentries, sb[sl.SB_IN_USE] + sb[sl.SB_DENTRIES])
+    yield from differs("inodes", inodes, sb[sl.SB_IN_USE] + held + sb[sl.SB_INODES])

@@ -84,11 +84,9 @@ def alloc_page_noretry(k, waits):
     pfn = get_page_from_freelist(k, Z_MIN)
     if pfn != 0:
         return pfn
+    if waits and _throttled(k):
+        return ALLOC_WAITS
     if not pfmemalloc_watermark_ok(k):
-        if waits and k.node[N_KSWAPD_ASLEEP] == 0:
-            k.vmstat[PGSCAN_DIRECT_THROTTLE] += 1
-            _wait(k, WAIT_MEMORY, _THROTTLE_NS)
-            return ALLOC_WAITS
         return 0
     if not waits:
         return _reclaim_at_once(k, tid)
@@ -98,14 +96,22 @@ def alloc_page_noretry(k, waits):
 
 
 @compiled
-def _reclaim_once(k, tid):
-    """One round of direct reclaim, and one more look at the free lists: a frame, 0, or ALLOC_WAITS."""
+def _round_pauses(k, tid):
+    """Go on with a round of direct reclaim: whether it must stop before it is over, for what T_WAIT says."""
     freeing = k.led[L_FAULT]
     outcome = do_try_to_free_pages(k, tid)
     charge_as_reclaim(k, freeing)
     if outcome == RECLAIM_PAUSED:
-        return ALLOC_WAITS
+        return True
     k.task[tid, T_RECLAIMING] = 0
+    return False
+
+
+@compiled
+def _reclaim_once(k, tid):
+    """One round of direct reclaim, and one more look at the free lists: a frame, 0, or ALLOC_WAITS."""
+    if _round_pauses(k, tid):
+        return ALLOC_WAITS
     return _look_again(k) if k.scan[tid, S_RECLAIMED] > 0 else 0
 
 
@@ -153,6 +159,16 @@ def _wait(k, kind, argument):
 
 
 @compiled
+def _throttled(k):
+    """Whether the task waits until kswapd has freed some before it reclaims (throttle_direct_reclaim)."""
+    if pfmemalloc_watermark_ok(k) or k.node[N_KSWAPD_ASLEEP] != 0:
+        return False
+    k.vmstat[PGSCAN_DIRECT_THROTTLE] += 1
+    _wait(k, WAIT_MEMORY, _THROTTLE_NS)
+    return True
+
+
+@compiled
 def _alloc_pages_slowpath(k):
     tid = k.sc[SC_TASK]
     if tid == 0 or tid == k.node[N_KSWAPD_TID]:
@@ -174,9 +190,7 @@ def _alloc_pages_slowpath(k):
         pfn = get_page_from_freelist(k, Z_MIN)
         if pfn != 0:
             return pfn
-        if not pfmemalloc_watermark_ok(k) and k.node[N_KSWAPD_ASLEEP] == 0:
-            k.vmstat[PGSCAN_DIRECT_THROTTLE] += 1
-            _wait(k, WAIT_MEMORY, _THROTTLE_NS)
+        if _throttled(k):
             return 0
         direct_reclaim_begin(k, tid)
         k.task[tid, T_RECLAIMING] = RECLAIMING
@@ -214,12 +228,8 @@ def should_reclaim_retry(k, tid, progress):
 @compiled
 def _reclaim_and_retry(k, tid):
     """Direct reclaim, one more look at the free lists, and where nothing came of it, the OOM killer (__alloc_pages_direct_reclaim)."""
-    freeing = k.led[L_FAULT]
-    outcome = do_try_to_free_pages(k, tid)
-    charge_as_reclaim(k, freeing)
-    if outcome == RECLAIM_PAUSED:
+    if _round_pauses(k, tid):
         return 0
-    k.task[tid, T_RECLAIMING] = 0
     pfn = _look_again(k)
     if pfn != 0:
         return pfn

@@ -19,7 +19,6 @@ from vmsim.struct.slab import (
     SB_INODE_HEAD,
     SB_INODE_ROOM,
     SB_INODES,
-    SB_PINNED,
     SL_OBJECTS,
     SLAB_DENTRIES,
     SLAB_INODES,
@@ -51,14 +50,15 @@ def fill_super(k, in_use, dentries, inodes):
     sb[SB_DENTRY_ROOM] = dentries
     sb[SB_DENTRIES] = dentries
     sb[SB_INODE_ROOM] = inodes
-    sb[SB_PINNED] = min(dentries, inodes)
+    k.slab[SLAB_DENTRIES, SL_OBJECTS] = in_use + dentries
+    k.slab[SLAB_INODES, SL_OBJECTS] = in_use + inodes
+    if not slab_resize(k, SLAB_DENTRIES) or not slab_resize(k, SLAB_INODES):
+        return False
     for i in range(dentries):
         k.sb_lru[i] = _new_entry(k) | (LRU_HAS_INODE if i >= dentries - inodes else 0)
     for _ in range(inodes - dentries):
         _inode_add_lru(k)
-    k.slab[SLAB_DENTRIES, SL_OBJECTS] = in_use + dentries
-    k.slab[SLAB_INODES, SL_OBJECTS] = in_use + inodes
-    return slab_resize(k, SLAB_DENTRIES) and slab_resize(k, SLAB_INODES)
+    return True
 
 
 @compiled
@@ -98,7 +98,6 @@ def _prune_dcache(k, nr_to_walk):
     left, inodes = _walk(k, SB_DENTRY_ROOM, SB_DENTRY_HEAD, SB_DENTRIES, nr_to_walk)
     freed = k.sb[SB_DENTRIES] - left
     k.sb[SB_DENTRIES] = left
-    k.sb[SB_PINNED] -= inodes
     for _ in range(inodes):
         _inode_add_lru(k)
     return freed

@@ -33,8 +33,7 @@ SB_DENTRY_HEAD = 3  # place of the oldest
 SB_INODE_ROOM = 4
 SB_INODES = 5
 SB_INODE_HEAD = 6
-SB_PINNED = 7  # inodes that a dentry of the list holds
-SB_COLUMNS = 8
+SB_COLUMNS = 7
 
 # An entry of `sb_lru`.
 LRU_REFERENCED = 1  # it was used since the shrinker last looked
